@@ -1,0 +1,6 @@
+package nodetest
+
+import "syscall"
+
+// endWithParent lets the kernel kill the server when the test process is gone, however it went.
+func endWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
