@@ -1,0 +1,3 @@
+module captop
+
+go 1.26
