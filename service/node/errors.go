@@ -1,0 +1,73 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ErrOpen: the breaker before the node is OPEN, the node was not asked.
+var ErrOpen = errors.New("circuit breaker is open")
+
+// ErrRestarted: the node runs under another run id than the incarnation is bound to. Ask Current for the new one.
+var ErrRestarted = errors.New("the node has restarted")
+
+// connectError is a failure before any command was sent.
+type connectError struct {
+	node string
+	err  error
+}
+
+func (e *connectError) Error() string { return fmt.Sprintf("connecting to %s: %v", e.node, e.err) }
+func (e *connectError) Unwrap() error { return e.err }
+
+// Sent reports whether a command that ended with err may have run. It is false only where it surely did not: the
+// breaker was open, no connection was had, or Redis answered with an error. Where it can't be told, it is true.
+func Sent(err error) bool {
+	var (
+		connecting *connectError
+		network    *net.OpError
+		reply      redis.Error
+	)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, ErrOpen), errors.As(err, &connecting), errors.Is(err, redis.ErrPoolTimeout),
+		errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):
+		return false
+	case errors.As(err, &network) && network.Op == "dial":
+		return false
+	case errors.Is(err, redis.Nil):
+		return true
+	case errors.As(err, &reply):
+		return false
+	}
+	return true
+}
+
+// isFailure reports whether err speaks against the node: no connection, no answer, or an answer that says that it
+// can't serve anybody. Other error replies are answers.
+func isFailure(err error) bool {
+	var reply redis.Error
+	switch {
+	case err == nil, errors.Is(err, redis.Nil), errors.Is(err, context.Canceled):
+		return false
+	case errors.As(err, &reply):
+		return unserving(reply.Error())
+	}
+	return true
+}
+
+// unserving tells the error replies of a node that serves nobody.
+func unserving(reply string) bool {
+	for _, prefix := range []string{"LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "ERR max number of clients"} {
+		if strings.HasPrefix(reply, prefix) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"captop/service"
+)
+
+// health keeps the books on one node: contacts, failures, the breaker's changes; and logs them.
+type health struct {
+	config Config
+
+	mu           sync.Mutex
+	reachable    bool
+	since        time.Time
+	lastError    string
+	lastLogged   time.Time
+	attempts     uint64
+	failures     uint64
+	row          uint32 // failures since the last success
+	breakerSince time.Time
+}
+
+func newHealth(config Config) *health {
+	now := config.Now()
+	return &health{config: config, since: now, breakerSince: now, lastError: "not contacted yet"}
+}
+
+// contacted books one contact and logs what it changes.
+func (h *health) contacted(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attempts++
+	if errors.Is(err, context.Canceled) {
+		return // the caller went away: that says nothing about the node
+	}
+	now := h.config.Now()
+	if !isFailure(err) {
+		if !h.reachable {
+			h.config.Logger.Info("PARTITION_END", "node", h.config.Name, "seconds", now.Sub(h.since).Seconds())
+			h.reachable, h.since, h.lastError = true, now, ""
+		}
+		h.row = 0
+		return
+	}
+	h.failures++
+	h.row++
+	h.lastError = err.Error()
+	// One line a second tells as much as a thousand.
+	if now.Sub(h.lastLogged) >= time.Second {
+		h.lastLogged = now
+		h.config.Logger.Error("DB_CONNECT_FAILURE", "node", h.config.Name, "error", h.lastError, "failures", h.failures)
+	}
+	if h.reachable {
+		h.reachable, h.since = false, now
+		h.config.Logger.Error("PARTITION_BEGIN", "node", h.config.Name, "error", h.lastError)
+	}
+}
+
+// breakerChanged books and logs a change of state. gobreaker calls it with its own lock held.
+func (h *health) breakerChanged(name string, from, to gobreaker.State) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.breakerSince = h.config.Now()
+	h.config.Logger.Warn("BREAKER", "node", name, "from", breakerState(from).String(), "to", breakerState(to).String())
+}
+
+func (h *health) state() service.NodeState {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return service.NodeState{Name: h.config.Name, Reachable: h.reachable, Since: h.since, LastError: h.lastError,
+		Attempts: h.attempts, Failures: h.failures}
+}
+
+func (h *health) breaker(state gobreaker.State) service.Breaker {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b := service.Breaker{Node: h.config.Name, State: breakerState(state), Since: h.breakerSince, Failures: h.row}
+	if state == gobreaker.StateOpen {
+		b.NextProbe = h.breakerSince.Add(h.config.BreakerOpenFor)
+	}
+	return b
+}
+
+// breakerState maps gobreaker's states, which are numbered alike, on ours.
+func breakerState(s gobreaker.State) service.BreakerState { return service.BreakerState(s) }

@@ -1,0 +1,209 @@
+// Package node speaks to one Redis node: it binds every connection to one run of the Redis process, guards it with a
+// circuit breaker, and tells errors that surely had no effect from those that may have had one.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
+
+	"captop/service"
+)
+
+// Buckets is the number of groups that the keys of a mode are spread over. All that one script touches lies in one
+// bucket, so that it has one hash slot on a Redis Cluster. It is part of the layout on disk and can't change.
+const Buckets = 64
+
+// Bucket gives the bucket of a key, 0 to Buckets-1.
+func Bucket(key string) int {
+	sum := fnv.New32a()
+	sum.Write([]byte(key)) // never fails
+	return int(sum.Sum32() % Buckets)
+}
+
+// Config says which node, and how patient to be with it.
+type Config struct {
+	Name            string        // service.G1 or service.G2
+	URL             string        // redis://, rediss://, or either with ?master_name= for Sentinel
+	Timeout         time.Duration // of a dial, and of a background contact
+	BreakerFailures uint32        // consecutive failures that open the breaker
+	BreakerOpenFor  time.Duration // how long it stays OPEN before a probe
+	Now             func() time.Time
+	Logger          *slog.Logger
+}
+
+// DefaultConfig is what the settings' defaults come to.
+func DefaultConfig(name, url string) Config {
+	return Config{Name: name, URL: url, Timeout: 2 * time.Second, BreakerFailures: 5, BreakerOpenFor: 2 * time.Second,
+		Now: time.Now, Logger: slog.Default()}
+}
+
+// heartbeat is how often an idle node is contacted, so that its state is known without traffic.
+const heartbeat = 250 * time.Millisecond
+
+// Node is one Redis node as this instance sees it. Safe for concurrent use.
+type Node struct {
+	config  Config
+	connect connector
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
+	health  *health
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+
+	dialing chan struct{} // holds one token: who has it may replace current
+	mu      sync.Mutex    // guards current
+	current *Incarnation
+}
+
+// Open starts watching the node. A node that can't be reached is no error; a URL that can't be used is.
+func Open(config Config) (*Node, error) {
+	connect, err := parseURL(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
+	}
+	n := &Node{config: config, connect: connect, health: newHealth(config), dialing: make(chan struct{}, 1)}
+	n.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+		Name:          config.Name,
+		MaxRequests:   1,
+		Timeout:       config.BreakerOpenFor,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
+		OnStateChange: n.health.breakerChanged,
+		IsSuccessful:  func(err error) bool { return !isFailure(err) },
+		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	n.stop = cancel
+	n.stopped.Go(func() { n.beat(ctx) })
+	return n, nil
+}
+
+// Name gives db_g1 or db_g2.
+func (n *Node) Name() string { return n.config.Name }
+
+// Close ends the watch and every connection.
+func (n *Node) Close() error {
+	n.stop()
+	n.stopped.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.current == nil {
+		return nil
+	}
+	return n.current.client.Close()
+}
+
+// State tells what is known of the node, without I/O. Rejoin, staleness and queue are the mode's to fill in.
+func (n *Node) State() service.NodeState {
+	state := n.health.state()
+	state.Breaker = n.health.breaker(n.breaker.State())
+	if inc := n.peek(); inc != nil {
+		state.RunID = inc.RunID
+	}
+	return state
+}
+
+// Current gives the incarnation that is running now, connecting to it where there is none yet. Errors: ErrOpen,
+// ErrRestarted, the context's, or what the dial met; none of them had an effect on the node.
+func (n *Node) Current(ctx context.Context) (*Incarnation, error) {
+	if inc := n.peek(); inc != nil {
+		return inc, nil
+	}
+	select {
+	case n.dialing <- struct{}{}:
+		defer func() { <-n.dialing }()
+	case <-ctx.Done():
+		return nil, &connectError{node: n.config.Name, err: ctx.Err()}
+	}
+	if inc := n.peek(); inc != nil {
+		return inc, nil
+	}
+	var inc *Incarnation
+	err := n.guarded(ctx, func() (err error) {
+		inc, err = n.incarnate(ctx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.replace(inc)
+	return inc, nil
+}
+
+// peek gives the current incarnation if it is not known to be over, else nil.
+func (n *Node) peek() *Incarnation {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.current == nil || n.current.over.Load() {
+		return nil
+	}
+	return n.current
+}
+
+func (n *Node) replace(inc *Incarnation) {
+	n.mu.Lock()
+	old := n.current
+	n.current = inc
+	n.mu.Unlock()
+	if old != nil {
+		old.client.Close() // its process is gone; nobody waits for its answer
+		n.config.Logger.Info("NODE_RESTARTED", "node", n.config.Name, "run_id", inc.RunID, "before", old.RunID)
+	}
+}
+
+// incarnate connects to the node and binds the new pool to the run id that it finds.
+func (n *Node) incarnate(ctx context.Context) (*Incarnation, error) {
+	inc := &Incarnation{node: n}
+	inc.client = n.connect(n.config, inc.verify)
+	if err := inc.client.Ping(ctx).Err(); err != nil {
+		inc.client.Close()
+		return nil, &connectError{node: n.config.Name, err: err}
+	}
+	return inc, nil
+}
+
+// guarded runs one contact through the breaker and keeps the books.
+func (n *Node) guarded(ctx context.Context, contact func() error) error {
+	if err := ctx.Err(); err != nil {
+		return &connectError{node: n.config.Name, err: err} // too late to blame the node
+	}
+	done, err := n.breaker.Allow()
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.config.Name, ErrOpen)
+	}
+	err = contact()
+	done(err)
+	n.health.contacted(err)
+	return err
+}
+
+// beat contacts the node at every heartbeat, so that a restart is noticed and a breaker closes without traffic.
+func (n *Node) beat(ctx context.Context) {
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	for {
+		n.ping(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (n *Node) ping(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
+	defer cancel()
+	inc, err := n.Current(ctx)
+	if err != nil {
+		return // the books have it
+	}
+	// What the ping met is in the books too; there is nobody to tell.
+	_ = inc.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() })
+}

@@ -1,0 +1,77 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// poolSize bounds the connections to one run of a node: enough for the requests in flight of one instance, few
+// enough for Redis' default of 10,000 clients with many instances.
+const poolSize = 64
+
+type onConnect = func(context.Context, *redis.Conn) error
+
+// connector makes a client whose every connection passes verify.
+type connector func(config Config, verify onConnect) *redis.Client
+
+// parseURL reads redis://, rediss:// and, with ?master_name=, the Sentinel form of either. Errors never hold the
+// URL: it may hold a password.
+func parseURL(text string) (connector, error) {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return nil, errors.New("not a URL; it looks like redis://:password@host:6379/0")
+	}
+	if parsed.Query().Has("master_name") {
+		return parseSentinel(text)
+	}
+	options, err := redis.ParseURL(text)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	return func(config Config, verify onConnect) *redis.Client {
+		o := *options
+		o.OnConnect = verify
+		o.MaxRetries = -1 // a retry could hide a second write
+		o.DialerRetries, o.DialerRetryTimeout = 1, time.Millisecond
+		o.DialTimeout, o.ReadTimeout, o.PoolTimeout = config.Timeout, config.Timeout, config.Timeout
+		o.ContextTimeoutEnabled = true
+		o.PoolSize = poolSize
+		o.Protocol = 2 // no push messages to handle; a plain AUTH
+		o.DisableIdentity = true
+		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		return redis.NewClient(&o)
+	}, nil
+}
+
+func parseSentinel(text string) (connector, error) {
+	options, err := redis.ParseFailoverURL(text)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	return func(config Config, verify onConnect) *redis.Client {
+		o := *options
+		o.OnConnect = verify
+		o.MaxRetries = -1
+		o.DialerRetries, o.DialerRetryTimeout = 1, time.Millisecond
+		o.DialTimeout, o.ReadTimeout, o.PoolTimeout = config.Timeout, config.Timeout, config.Timeout
+		o.ContextTimeoutEnabled = true
+		o.PoolSize = poolSize
+		o.Protocol = 2
+		o.DisableIdentity = true
+		return redis.NewFailoverClient(&o)
+	}, nil
+}
+
+// withoutURL keeps the reason of a parse error and drops the URL that net/url quotes with it.
+func withoutURL(err error) error {
+	var quoted *url.Error
+	if errors.As(err, &quoted) {
+		return quoted.Err
+	}
+	return err
+}
