@@ -1,0 +1,176 @@
+// Package chart draws time series as braille lines (or ASCII marks) with limit lines, on a logarithmic scale of durations.
+//
+// What is not known is not drawn: a gap in the data is a gap in the line.
+package chart
+
+import (
+	"math"
+	"time"
+
+	"captop/tui/cell"
+	"captop/tui/theme"
+)
+
+// Point is one sample. A NaN value ends the line: nothing is known at that time.
+type Point struct {
+	At time.Time
+	MS float64 // milliseconds
+}
+
+// Series is one line of a chart. The second series of a plot is dotted, so that two lines differ without colours.
+type Series struct {
+	Name   string
+	Points []Point // in order of time
+}
+
+// Plot is what to draw. Width and Height are cells; Height includes the time axis.
+type Plot struct {
+	Width, Height int
+	Now           time.Time
+	Window        time.Duration
+	Gap           time.Duration // samples further apart than this are not joined
+	Limit         float64       // milliseconds; 0 draws none
+	Series        []Series
+}
+
+// labelWidth is the width of the value axis, with the tick.
+const labelWidth = 7
+
+// floorMS is the lowest value of the scale; what is below lies on the bottom line.
+const floorMS = 1.0
+
+// Window picks the time span for a plot of width cells so that a sample every second or two has a column of its own.
+func Window(width int, poll time.Duration) time.Duration {
+	dots := time.Duration(max(width-labelWidth, 1) * 2)
+	best := time.Minute
+	for _, w := range []time.Duration{2 * time.Minute, 3 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute} {
+		if w <= dots*poll*2 {
+			best = w
+		}
+	}
+	return best
+}
+
+// Draw gives Height lines, each exactly Width cells wide.
+func Draw(p Plot, t theme.Theme) []string {
+	columns, rows := p.Width-labelWidth, p.Height-1
+	if columns < 8 || rows < 2 {
+		lines := make([]string, max(p.Height, 0))
+		for i := range lines {
+			lines[i] = cell.Blank(p.Width)
+		}
+		return lines
+	}
+	perCell := 4
+	if t.ASCII {
+		perCell = 1
+	}
+	g := &grid{columns: columns, rows: rows, perCell: perCell, scale: scaleFor(p), cells: make([]mark, columns*rows)}
+	for i, series := range p.Series {
+		g.plot(p, series, i)
+	}
+	return g.lines(p, t)
+}
+
+// scale is a logarithmic axis from floorMS to top, a power of ten above everything drawn.
+type scale struct{ decades float64 }
+
+func scaleFor(p Plot) scale {
+	high := max(p.Limit, 10*floorMS)
+	for _, series := range p.Series {
+		for _, point := range series.Points {
+			if !math.IsNaN(point.MS) && p.Now.Sub(point.At) <= p.Window {
+				high = max(high, point.MS)
+			}
+		}
+	}
+	return scale{decades: math.Ceil(math.Log10(high*1.05/floorMS) - 1e-9)}
+}
+
+// at is where v lies between 0 (bottom) and 1 (top).
+func (s scale) at(v float64) float64 {
+	if v <= floorMS {
+		return 0
+	}
+	return min(math.Log10(v/floorMS)/s.decades, 1)
+}
+
+// mark is what one cell shows: the dots of each series.
+type mark struct{ dots [2]uint8 }
+
+// grid is the drawing area, with dots numbered from the bottom left.
+type grid struct {
+	columns, rows int
+	perCell       int // dots of a cell, from top to bottom
+	scale         scale
+	cells         []mark
+}
+
+// height is the number of dots from bottom to top.
+func (g *grid) height() int { return g.rows * g.perCell }
+
+// row is the dot row of v, 0 at the bottom.
+func (g *grid) row(v float64) int {
+	return min(int(math.Round(g.scale.at(v)*float64(g.height()-1))), g.height()-1)
+}
+
+// plot joins the points of one series. Time is cut into steps of one dot counted from the epoch, so that the picture
+// moves only when a step has passed.
+func (g *grid) plot(p Plot, s Series, index int) {
+	across := g.columns * 2
+	step := p.Window / time.Duration(across)
+	last := p.Now.UnixNano() / int64(step)
+	var before Point
+	beforeX, joined := 0, false
+	for _, point := range s.Points {
+		if math.IsNaN(point.MS) {
+			joined = false
+			continue
+		}
+		x := across - 1 - int(last-point.At.UnixNano()/int64(step))
+		if joined && point.At.Sub(before.At) <= p.Gap {
+			g.join(beforeX, g.row(before.MS), x, g.row(point.MS), index)
+		} else {
+			g.dot(x, g.row(point.MS), index)
+		}
+		before, beforeX, joined = point, x, true
+	}
+}
+
+// join draws a line from one dot to another; upright parts are at the right end.
+func (g *grid) join(x0, y0, x1, y1, series int) {
+	if x1 <= x0 {
+		g.upright(x0, y0, y1, series)
+		return
+	}
+	y := y0
+	for x := x0 + 1; x <= x1; x++ {
+		next := y0 + int(math.Round(float64(y1-y0)*float64(x-x0)/float64(x1-x0)))
+		g.upright(x, y, next, series)
+		y = next
+	}
+}
+
+// upright sets the dots of column x from below or above y0 to y1.
+func (g *grid) upright(x, y0, y1, series int) {
+	g.dot(x, y1, series)
+	for y := min(y0, y1) + 1; y < max(y0, y1); y++ {
+		g.dot(x, y, series)
+	}
+}
+
+// dot sets one dot; outside the grid it does nothing. The second series leaves out every other column.
+func (g *grid) dot(x, y, series int) {
+	if x < 0 || y < 0 || x >= g.columns*2 || y >= g.height() || series > 1 || series == 1 && x%2 == 1 {
+		return
+	}
+	down := g.height() - 1 - y
+	bit := uint8(1)
+	if g.perCell == 4 {
+		bit = brailleBit[down%4][x%2]
+	}
+	g.cells[down/g.perCell*g.columns+x/2].dots[series] |= bit
+}
+
+// brailleBit numbers the dots of a braille cell by row and column.
+var brailleBit = [4][2]uint8{{0x01, 0x08}, {0x02, 0x10}, {0x04, 0x20}, {0x40, 0x80}}
