@@ -1,0 +1,14 @@
+-- At the head, when it rejoins: takes the tail's value; nothing is dirty, and no version is promised twice.
+-- KEYS key, meta, dirty; ARGV run id, n, tx, value, floor. OK
+local k = redis.call('HMGET', KEYS[1], 's', 'l')
+if k[1] == ARGV[1] or redis.call('HGET', KEYS[2], 's') == ARGV[1] then return {'OK'} end
+local last = math.max(tonumber(k[2]) or 0, tonumber(ARGV[2]), tonumber(ARGV[5]))
+redis.call('HSET', KEYS[1], 's', ARGV[1], 'l', string.format('%.0f', last))
+if ARGV[2] ~= '0' then
+  redis.call('HSET', KEYS[1], 'n', ARGV[2], 't', ARGV[3], 'v', ARGV[4])
+else
+  redis.call('HDEL', KEYS[1], 'n', 't', 'v')
+end
+redis.call('HDEL', KEYS[1], 'dn', 'dt', 'dv')
+redis.call('ZREM', KEYS[3], KEYS[1])
+return {'OK'}

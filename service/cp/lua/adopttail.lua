@@ -1,0 +1,12 @@
+-- At the tail, when it rejoins: takes the head's value if it is newer, and refuses all that was promised before.
+-- KEYS key, meta; ARGV run id, run id of the head, n, tx, value, floor. OK | EPOCH
+local k = redis.call('HMGET', KEYS[1], 's', 'n', 'f')
+local m = redis.call('HMGET', KEYS[2], 's', 'e')
+if k[1] == ARGV[1] or m[1] == ARGV[1] then return {'OK'} end
+if m[2] ~= ARGV[2] then return {'EPOCH'} end
+redis.call('HSET', KEYS[1], 's', ARGV[1])
+if tonumber(ARGV[6]) > (tonumber(k[3]) or 0) then redis.call('HSET', KEYS[1], 'f', ARGV[6]) end
+if tonumber(ARGV[3]) > (tonumber(k[2]) or 0) then
+  redis.call('HSET', KEYS[1], 'n', ARGV[3], 't', ARGV[4], 'v', ARGV[5])
+end
+return {'OK'}

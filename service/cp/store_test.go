@@ -1,0 +1,215 @@
+package cp_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"captop/service"
+	"captop/service/cp"
+	"captop/service/node"
+	"captop/service/node/nodetest"
+)
+
+// requestTime is NETWORK_TIMEOUT_SEC in these tests: short, for faults to be over soon.
+const requestTime = 500 * time.Millisecond
+
+// openStore starts an instance that reaches the nodes at these URLs.
+func openStore(t testing.TB, g1, g2 string) *cp.Store {
+	t.Helper()
+	nodes := make([]*node.Node, 2)
+	for i, url := range []string{g1, g2} {
+		config := node.DefaultConfig([]string{service.G1, service.G2}[i], url)
+		config.Timeout, config.BreakerOpenFor = requestTime, 300*time.Millisecond
+		config.Logger = slog.New(slog.DiscardHandler)
+		n, err := node.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodes[i] = n
+	}
+	s, err := cp.Open(cp.Config{G1: nodes[0], G2: nodes[1], Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Close()
+		nodes[0].Close()
+		nodes[1].Close()
+	})
+	return s
+}
+
+func write(s *cp.Store, key, value string) (service.Written, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
+	defer cancel()
+	return s.Write(ctx, key, []byte(value))
+}
+
+func read(s *cp.Store, key, at string) (service.Value, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
+	defer cancel()
+	return s.Read(ctx, key, service.ReadOptions{Node: at})
+}
+
+// eventually waits until f gives no error.
+func eventually(t testing.TB, what string, f func() error) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// settled gives no error once neither node rejoins.
+func settled(s *cp.Store) error {
+	for _, n := range s.Nodes() {
+		if !n.Reachable || n.Rejoin.Active {
+			return fmt.Errorf("%s is not settled: %+v", n.Name, n)
+		}
+	}
+	return nil
+}
+
+func mustHold(t *testing.T, s *cp.Store, key, value string) {
+	t.Helper()
+	for _, at := range []string{service.G1, service.G2} {
+		got, err := read(s, key, at)
+		if err != nil || got.Value != value {
+			t.Fatalf("reading %s at %s: got %q, %v; want %q", key, at, got.Value, err, value)
+		}
+	}
+}
+
+func mustWrite(t *testing.T, s *cp.Store, key, value string) {
+	t.Helper()
+	eventually(t, "writing "+key, func() error { _, err := write(s, key, value); return err })
+}
+
+func TestWriteIsReadAtBothNodes(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	if _, err := read(s, "k", ""); service.CodeOf(err) != service.CodeNotFound {
+		t.Fatalf("a key that was never written: %v", err)
+	}
+	for i := 1; i <= 20; i++ {
+		w, err := write(s, "k", fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.Version != service.Version(fmt.Sprint(i)) || w.Outcome != service.Applied {
+			t.Fatalf("write %d answered %+v", i, w)
+		}
+		mustHold(t, s, "k", fmt.Sprint(i))
+	}
+	mustWrite(t, s, "binary", "\x00\xff\r\n")
+	mustHold(t, s, "binary", "\x00\xff\r\n")
+}
+
+func TestRefusesWhileANodeIsAway(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	mustWrite(t, s, "k", "v1")
+	eventually(t, "settling", func() error { return settled(s) })
+	g2.Kill()
+	_, err := write(s, "k", "v2")
+	var refusal *service.Error
+	if !errors.As(err, &refusal) || refusal.Outcome != service.NotApplied {
+		t.Fatalf("a write without db_g2: %v", err)
+	}
+	if got, err := read(s, "k", ""); err != nil || got.Value != "v1" || got.Node != service.G1 {
+		t.Fatalf("a read without db_g2: %+v, %v", got, err)
+	}
+	g2.Restart()
+	mustWrite(t, s, "k", "v3")
+	mustHold(t, s, "k", "v3")
+	eventually(t, "settling", func() error { return settled(s) })
+	g1.Kill()
+	eventually(t, "reading at db_g2 while db_g1 is away", func() error {
+		got, err := read(s, "k", "")
+		if err == nil && (got.Value != "v3" || got.Node != service.G2) {
+			t.Fatalf("read %+v", got)
+		}
+		return err
+	})
+	if _, err := write(s, "k", "v4"); err == nil {
+		t.Fatal("a write without db_g1 was acknowledged")
+	}
+}
+
+// TestLostDataIsSettledBeforeItIsBelieved: a node that comes back empty, or from an old copy, gives no old answer.
+func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
+	for name, lose := range map[string]func(s *nodetest.Server, copied string){
+		"empty":    func(s *nodetest.Server, _ string) { s.Wipe() },
+		"old copy": func(s *nodetest.Server, copied string) { s.LoadDisk(copied) },
+	} {
+		for i, victim := range []string{service.G1, service.G2} {
+			t.Run(name+" "+victim, func(t *testing.T) {
+				servers := []*nodetest.Server{nodetest.Start(t), nodetest.Start(t)}
+				s := openStore(t, servers[0].URL(), servers[1].URL())
+				for k := range 50 {
+					mustWrite(t, s, fmt.Sprint("k", k), "old")
+				}
+				eventually(t, "settling", func() error { return settled(s) })
+				copied := servers[i].SaveDisk()
+				for k := range 100 {
+					mustWrite(t, s, fmt.Sprint("k", k), "new")
+				}
+				lose(servers[i], copied)
+				servers[i].Restart()
+				for k := range 100 {
+					eventually(t, "reading", func() error {
+						got, err := read(s, fmt.Sprint("k", k), victim)
+						if err == nil && got.Value != "new" || service.CodeOf(err) == service.CodeNotFound {
+							t.Fatalf("k%d was read as %q (%v) at %s, which had lost it", k, got.Value, err, victim)
+						}
+						return err
+					})
+				}
+				eventually(t, "settling", func() error { return settled(s) })
+				for k := range 100 {
+					mustHold(t, s, fmt.Sprint("k", k), "new")
+				}
+				mustWrite(t, s, "k1", "newer")
+				mustHold(t, s, "k1", "newer")
+			})
+		}
+	}
+}
+
+func TestBothRestart(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	for k := range 50 {
+		mustWrite(t, s, fmt.Sprint("k", k), "v")
+	}
+	g1.Kill()
+	g2.Kill()
+	if _, err := read(s, "k1", ""); err == nil {
+		t.Fatal("read without any node")
+	}
+	g1.Restart()
+	g2.Restart()
+	eventually(t, "settling", func() error { return settled(s) })
+	for k := range 50 {
+		mustHold(t, s, fmt.Sprint("k", k), "v")
+	}
+}
+
+func TestOneRedisForBothIsRefused(t *testing.T) {
+	g := nodetest.Start(t)
+	s := openStore(t, g.URL(), g.URL())
+	if _, err := write(s, "k", "v"); service.CodeOf(err) != service.CodeInternal {
+		t.Fatalf("writing with both nodes on one Redis: %v", err)
+	}
+}

@@ -1,0 +1,223 @@
+package cp
+
+import (
+	"context"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service"
+	"captop/service/node"
+)
+
+// watchEvery is how often the nodes are looked over for overdue writes and for keys that are not settled.
+const watchEvery = 200 * time.Millisecond
+
+// overdueAtOnce bounds how many overdue writes of one bucket are resolved per look.
+const overdueAtOnce = 128
+
+// watch is what the looks have found.
+type watch struct {
+	mu    sync.Mutex
+	seen  [2]time.Time // of the last look that succeeded, by side
+	dirty int64
+	since time.Time // of the oldest dirty key; zero if there is none
+	join  [2]service.Rejoin
+}
+
+func (w *watch) start(now time.Time) { w.seen = [2]time.Time{now, now} }
+
+// Nodes tells the state of db_g1 and db_g2 without I/O.
+func (s *Store) Nodes() []service.NodeState {
+	now := s.config.Now()
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	states := make([]service.NodeState, 0, 2)
+	for _, which := range []side{tail, head} {
+		state := s.nodes[which].State()
+		state.Rejoin = s.watch.join[which]
+		state.Staleness = s.watch.staleness(which, state.Reachable, now)
+		if which == head {
+			state.QueueDepth = s.watch.dirty
+		}
+		states = append(states, state)
+	}
+	return states
+}
+
+// staleness is the age of the oldest dirty key; of a node that is away, the time since it was not; of one that
+// rejoins, the time since it had to.
+func (w *watch) staleness(which side, reachable bool, now time.Time) time.Duration {
+	var age time.Duration
+	if which == head && !w.since.IsZero() {
+		age = now.Sub(w.since)
+	}
+	if !reachable {
+		age = max(age, now.Sub(w.seen[which]))
+	}
+	if w.join[which].Active {
+		age = max(age, now.Sub(w.join[which].Since))
+	}
+	return max(age, 0)
+}
+
+// every calls f at once and then at each watchEvery, until ctx ends.
+func every(ctx context.Context, f func(context.Context)) {
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		f(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// sweepNodes settles what has restarted; the tail first, for a head is settled from a tail that is.
+func (s *Store) sweepNodes(ctx context.Context) {
+	for _, which := range []side{tail, head} {
+		if s.unsettled(which) {
+			s.sweep(ctx, which)
+			return
+		}
+	}
+}
+
+func (s *Store) unsettled(which side) bool {
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	return s.watch.join[which].Active
+}
+
+// lookAt reads what the buckets of one node say about themselves, and resolves overdue writes. What fails is in the
+// node's own books.
+func (s *Store) lookAt(ctx context.Context, which side) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	p := s.newPair()
+	inc, err := p.at(ctx, which)
+	if err != nil {
+		return
+	}
+	now := s.config.Now()
+	settled, dirty, err := readBuckets(ctx, inc, which)
+	if err != nil {
+		return
+	}
+	s.watch.mu.Lock()
+	s.watch.seen[which] = now
+	if which == head {
+		s.watch.dirty, s.watch.since = dirty.count, time.Time{}
+		if dirty.count > 0 {
+			s.watch.since = now.Add(-dirty.age)
+		}
+	}
+	s.watch.noteSettled(which, settled, now)
+	s.watch.mu.Unlock()
+	if which == head && dirty.age > s.config.Timeout {
+		s.resolveOverdue(ctx, p)
+	}
+}
+
+func (w *watch) noteSettled(which side, settled bool, now time.Time) {
+	join := &w.join[which]
+	switch {
+	case settled:
+		*join = service.Rejoin{}
+	case !join.Active:
+		*join = service.Rejoin{Active: true, Since: now}
+	}
+}
+
+// inFlight sums up the dirty keys of the head.
+type inFlight struct {
+	count int64
+	age   time.Duration // of the oldest, by the head's clock
+}
+
+// readBuckets tells whether every bucket is settled under the node's present run, and what is dirty.
+func readBuckets(ctx context.Context, inc *node.Incarnation, which side) (settled bool, dirty inFlight, err error) {
+	var stamps [node.Buckets]*redis.StringCmd
+	var counts [node.Buckets]*redis.IntCmd
+	var oldest [node.Buckets]*redis.ZSliceCmd
+	var clock *redis.TimeCmd
+	err = inc.Do(ctx, func(client *redis.Client) error {
+		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			clock = pipe.Time(ctx)
+			for b := range node.Buckets {
+				stamps[b] = pipe.HGet(ctx, bucketTag(b)+"m", "s")
+				if which == head {
+					counts[b] = pipe.ZCard(ctx, bucketTag(b)+"d")
+					oldest[b] = pipe.ZRangeWithScores(ctx, bucketTag(b)+"d", 0, 0)
+				}
+			}
+			return nil
+		})
+		return err
+	})
+	if err != nil && err != redis.Nil {
+		return false, dirty, err
+	}
+	settled = true
+	for b := range node.Buckets {
+		settled = settled && stamps[b].Val() == inc.RunID
+		if which == tail {
+			continue
+		}
+		dirty.count += counts[b].Val()
+		for _, z := range oldest[b].Val() {
+			dirty.age = max(dirty.age, clock.Val().Sub(time.UnixMilli(int64(z.Score))))
+		}
+	}
+	return settled, dirty, nil
+}
+
+// resolveOverdue ends the writes that have been in flight for longer than any request may last.
+func (s *Store) resolveOverdue(ctx context.Context, p *pair) {
+	inc := p.incs[head]
+	for b := range node.Buckets {
+		var members []string
+		err := inc.Do(ctx, func(client *redis.Client) error {
+			now, err := client.Time(ctx).Result()
+			if err != nil {
+				return err
+			}
+			members, err = client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: bucketTag(b) + "d", ByScore: true, Start: "-inf",
+				Stop: strconv.FormatInt(now.Add(-s.config.Timeout).UnixMilli(), 10), Count: overdueAtOnce}).Result()
+			return err
+		})
+		if err != nil {
+			return
+		}
+		for _, member := range members {
+			if s.resolveMember(ctx, p, inc, member) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *Store) resolveMember(ctx context.Context, p *pair, inc *node.Incarnation, member string) error {
+	key, ok := userKey(member)
+	if !ok {
+		return nil
+	}
+	var promise []any
+	err := inc.Do(ctx, func(client *redis.Client) (err error) {
+		promise, err = client.HMGet(ctx, member, "dn", "dt").Result()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	n, _ := promise[0].(string)
+	tx, _ := promise[1].(string)
+	if n == "" {
+		return nil // finished meanwhile
+	}
+	return s.resolve(ctx, p, key, task{dirty: n, dirtyTx: tx}, s.config.Timeout+1)
+}
