@@ -1,0 +1,284 @@
+// Package probes measures the pair: it scrapes the services, asks the nodes, keeps history, and says what is wrong.
+//
+// An Engine polls the targets and hands out Snapshots. Everything that it concludes comes from recorded Inputs and a
+// clock that is handed in, so the same Inputs replayed give the same Snapshots.
+package probes
+
+import (
+	"encoding/json"
+	"math"
+	"time"
+
+	"captop/service"
+)
+
+// Freshness says how far a value can still be believed.
+type Freshness int
+
+// The zero value is unknown, so that what nobody filled in is never shown as good.
+const (
+	FreshnessUnknown Freshness = iota // never had, or older than five polls
+	Late                              // older than two polls: show it marked
+	Fresh
+)
+
+// String gives unknown, late or fresh.
+func (f Freshness) String() string { return [...]string{"unknown", "late", "fresh"}[f] }
+
+// Reading is a value with the time at which it was true.
+type Reading[T any] struct {
+	Value T
+	At    time.Time // by captop's clock
+	Known bool      // false: Value means nothing
+}
+
+// Read makes a known Reading.
+func Read[T any](value T, at time.Time) Reading[T] { return Reading[T]{Value: value, At: at, Known: true} }
+
+// Age is the time since the value was true; it means nothing where the value is not known.
+func (r Reading[T]) Age(now time.Time) time.Duration { return now.Sub(r.At) }
+
+// Freshness tells how far the value can be believed at now, when it should come anew every poll.
+func (r Reading[T]) Freshness(now time.Time, poll time.Duration) Freshness {
+	switch age := now.Sub(r.At); {
+	case !r.Known || age > 5*poll:
+		return FreshnessUnknown
+	case age > 2*poll:
+		return Late
+	}
+	return Fresh
+}
+
+// MarshalJSON gives {"value":…,"at":…}, with a null value where it is not known.
+func (r Reading[T]) MarshalJSON() ([]byte, error) {
+	body := struct {
+		Value any        `json:"value"`
+		At    *time.Time `json:"at,omitempty"`
+	}{}
+	if r.Known {
+		body.Value, body.At = r.Value, &r.At
+	}
+	return json.Marshal(body)
+}
+
+// Severity orders what is wrong. Its zero value is unknown.
+type Severity int
+
+// The severities, as exit codes and screens show them.
+const (
+	Unknown  Severity = iota // captop cannot tell
+	OK                       // nothing is wrong
+	Warning                  // redundancy or freshness is lost; the promises are kept
+	Critical                 // requests are being refused or nobody answers
+)
+
+// String gives unknown, ok, warning or critical.
+func (s Severity) String() string { return [...]string{"unknown", "ok", "warning", "critical"}[s] }
+
+// MarshalText gives the same words.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// ExitCode is what captop --once ends with: 0 ok, 1 warning, 2 critical, 3 unknown.
+func (s Severity) ExitCode() int { return [...]int{3, 0, 1, 2}[s] }
+
+// Contact is what became of the last attempts to ask a target.
+type Contact int
+
+// The contacts. Only Up is good.
+const (
+	NotAsked Contact = iota // no attempt has ended yet
+	Up                      // it answered as it should
+	Down                    // nobody listens at its address, or the connection breaks
+	Hung                    // no answer within the timeout
+	Nonsense                // it answers, but not as this kind of target does
+	Denied                  // it refuses captop: the password or the token is wrong
+	Loading                 // Redis is reading its data from disk
+	Blind                   // captop could not look: no route, no DNS, no free sockets. It says nothing about the target
+)
+
+// String gives one word or two for a screen.
+func (c Contact) String() string {
+	return [...]string{"not asked", "up", "down", "hung", "nonsense", "denied", "loading", "blind"}[c]
+}
+
+// MarshalText gives the same words.
+func (c Contact) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Reach is how a target answers captop.
+type Reach struct {
+	Contact Contact       `json:"contact"`
+	Since   time.Time     `json:"since"`           // when Contact began
+	At      time.Time     `json:"at"`              // when the last attempt ended
+	Took    time.Duration `json:"took_ns"`         // how long it took
+	Error   string        `json:"error,omitempty"` // of the last attempt; "" while up
+	LastUp  time.Time     `json:"last_up"`         // the last good answer; zero if there was none
+}
+
+// Snapshot is everything captop knows at one moment. It is never changed after it is handed out; share it freely.
+type Snapshot struct {
+	At       time.Time     `json:"at"`
+	Started  time.Time     `json:"started"` // when watching began
+	Poll     time.Duration `json:"poll_ns"` // the time between two polls, for Freshness
+	Severity Severity      `json:"severity"`
+	Verdict  Verdict       `json:"verdict"`
+	Services []Service     `json:"services"` // CP first, as configured
+	Nodes    []Node        `json:"nodes"`    // db_g1, db_g2
+	Events   []Event       `json:"events"`   // the last 200, oldest first
+}
+
+// Verdict is the diagnosis in words for a tired person.
+type Verdict struct {
+	Situation string    `json:"situation"` // a stable name for programs, such as g2_down
+	Severity  Severity  `json:"severity"`
+	Sentence  string    `json:"sentence"`       // what is cut, and what each service does about it
+	Since     time.Time `json:"since,omitzero"` // when it began; zero where that is not known
+	ByDesign  bool      `json:"by_design"`      // the services do what their modes promise; the cause is elsewhere
+	NextStep  string    `json:"next_step"`      // what to do, in words that stand without the key
+	Key       string    `json:"key,omitempty"`  // the key that does it where the stack allows; "" if there is none
+	Also      []string  `json:"also,omitempty"` // further findings, worst first
+}
+
+// Service is one instance of app_cp or app_ap. Mode is as configured until its health body says otherwise.
+type Service struct {
+	Name     string       `json:"name"` // app_cp, app_ap; app_cp-2 and so on where there are several
+	Mode     service.Mode `json:"mode"`
+	URL      string       `json:"url"` // without credentials
+	Reach    Reach        `json:"reach"`
+	Status   string       `json:"status"` // of the health body: ok, degraded, unavailable, draining; "" while not known
+	Draining bool         `json:"draining"`
+	Instance string       `json:"instance,omitempty"`
+	Version  string       `json:"version,omitempty"`
+
+	HealthAt   time.Time              `json:"health_at,omitzero"`   // when each part last answered well
+	BreakersAt time.Time              `json:"breakers_at,omitzero"` //
+	MetricsAt  time.Time              `json:"metrics_at,omitzero"`  //
+	Uptime     Reading[time.Duration] `json:"uptime_ns"`
+	ClockSkew  Reading[time.Duration] `json:"clock_skew_ns"` // its clock minus captop's
+	Limit      Reading[time.Duration] `json:"staleness_limit_ns"`
+
+	// Over the window of Window seconds that ends at the last scrape. Latency is not known while nobody asks.
+	Window     time.Duration    `json:"window_ns"`
+	Rate       Reading[float64] `json:"rate"`        // requests per second
+	ErrorRatio Reading[float64] `json:"error_ratio"` // answers of 500 and above, of all; 0 to 1
+	Latency    Reading[Latency] `json:"latency"`
+	Links      []Link           `json:"links"` // db_g1, db_g2
+
+	LatencyHistory Series `json:"latency_history"` // p99, milliseconds
+	RateHistory    Series `json:"rate_history"`    // requests per second
+}
+
+// Latency is estimated from the histogram's buckets, as Prometheus' histogram_quantile does. A quantile in the last
+// bucket is given as that bucket's lower bound.
+type Latency struct {
+	P50 time.Duration `json:"p50_ns"`
+	P95 time.Duration `json:"p95_ns"`
+	P99 time.Duration `json:"p99_ns"`
+}
+
+// Link is what one service sees of one node. Times are by captop's clock.
+type Link struct {
+	Node        string                   `json:"node"`
+	Seen        Reading[NodeView]        `json:"seen"`
+	Breaker     Reading[service.Breaker] `json:"breaker"`
+	FailureRate Reading[float64]         `json:"failure_rate"` // failed connections and commands per second
+}
+
+// NodeView is a node as a service's health body gives it.
+type NodeView struct {
+	Reachable  bool           `json:"reachable"`
+	Since      time.Time      `json:"since"` // when Reachable last changed
+	Error      string         `json:"error,omitempty"`
+	RunID      string         `json:"run_id"`
+	Rejoin     service.Rejoin `json:"rejoin"`
+	Staleness  time.Duration  `json:"staleness_ns"`
+	QueueDepth int64          `json:"queue_depth"`
+}
+
+// Node is one Redis node as captop sees it itself, beside the worst that the services say of it.
+type Node struct {
+	Name  string                 `json:"name"`
+	URL   string                 `json:"url"` // without credentials
+	Reach Reach                  `json:"reach"`
+	Info  Reading[Info]          `json:"info"`
+	RTT   Reading[time.Duration] `json:"rtt_ns"`
+
+	Staleness  Reading[Staleness] `json:"staleness"`   // the worst over the services
+	QueueDepth Reading[int64]     `json:"queue_depth"` // the largest over the services
+	Rejoin     Reading[Rejoining] `json:"rejoin"`      // the one furthest from its end, where one is active
+
+	StalenessHistory Series `json:"staleness_history"` // milliseconds
+	OpsHistory       Series `json:"ops_history"`
+}
+
+// Staleness is how far a node is behind, as the service By reports it.
+type Staleness struct {
+	Value time.Duration `json:"value_ns"`
+	Limit time.Duration `json:"limit_ns"` // MAX_STALENESS_MS of that service
+	By    string        `json:"by"`
+}
+
+// Rejoining is the progress of a node that is being settled with its peer, as the service By reports it.
+type Rejoining struct {
+	service.Rejoin
+	By string `json:"by"`
+}
+
+// Info is what captop takes from Redis INFO.
+type Info struct {
+	RunID          string        `json:"run_id"`
+	RedisVersion   string        `json:"redis_version"`
+	Uptime         time.Duration `json:"uptime_ns"`
+	Role           string        `json:"role"` // master or slave, in Redis' own words
+	OpsPerSecond   float64       `json:"ops_per_second"`
+	UsedMemory     int64         `json:"used_memory"` // bytes
+	MaxMemory      int64         `json:"max_memory"`  // bytes; 0 means no limit
+	EvictionPolicy string        `json:"eviction_policy"`
+	EvictedKeys    int64         `json:"evicted_keys"`
+	Clients        int64         `json:"clients"`
+	BlockedClients int64         `json:"blocked_clients"`
+	Keys           int64         `json:"keys"` // over all databases
+	Loading        bool          `json:"loading"`
+	Persistence    Persistence   `json:"persistence"`
+}
+
+// Persistence is the state of AOF and RDB.
+type Persistence struct {
+	AOF             bool      `json:"aof"`
+	AOFRewriting    bool      `json:"aof_rewriting"`
+	AOFWriteOK      bool      `json:"aof_write_ok"`
+	AOFRewriteOK    bool      `json:"aof_rewrite_ok"`
+	RDBSaving       bool      `json:"rdb_saving"`
+	RDBSaveOK       bool      `json:"rdb_save_ok"`
+	LastSave        time.Time `json:"last_save"`
+	ChangesSinceRDB int64     `json:"changes_since_rdb"`
+}
+
+// Event is something that changed.
+type Event struct {
+	At       time.Time `json:"at"`
+	Severity Severity  `json:"severity"` // OK for a recovery
+	Kind     string    `json:"kind"`     // target, breaker, restart, rejoin, staleness, severity
+	Target   string    `json:"target"`   // a service, a node, or captop
+	Text     string    `json:"text"`
+}
+
+// Series is one line of a chart, oldest point first. A point whose Value is NaN is a gap: nothing is known there.
+type Series []Point
+
+// Point is one sample.
+type Point struct {
+	At    time.Time
+	Value float64
+}
+
+// MarshalJSON gives a gap as null.
+func (p Point) MarshalJSON() ([]byte, error) {
+	body := struct {
+		At    time.Time `json:"at"`
+		Value *float64  `json:"value"`
+	}{At: p.At}
+	if !math.IsNaN(p.Value) {
+		body.Value = &p.Value
+	}
+	return json.Marshal(body)
+}
