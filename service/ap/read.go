@@ -1,0 +1,125 @@
+package ap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service"
+)
+
+// answer is what one node said of one key.
+type answer struct {
+	from    side
+	version stamp // zero where the node does not have the key
+	value   string
+	settled bool          // the node was reconciled when it answered
+	age     time.Duration // upper bound of how far it was behind
+}
+
+// Read answers the value of key from the preferred node, and asks the other one where that fails, is not reconciled,
+// lacks the key, or is older than options.After. Of two answers the newer is given.
+func (s *Store) Read(ctx context.Context, key string, options service.ReadOptions) (service.Value, error) {
+	if err := service.CheckKey(key); err != nil {
+		return service.Value{}, err
+	}
+	var after stamp
+	if options.After != "" {
+		var err error
+		if after, err = parseVersion(options.After); err != nil {
+			return service.Value{}, &service.Error{Code: service.CodeBadRequest, Message: "the session's version is not one of AP", Err: err}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	if options.Node != "" {
+		return s.readOnly(ctx, options.Node, key)
+	}
+	order := s.order()
+	first, cancelFirst := s.attempt(ctx, order[1])
+	defer cancelFirst()
+	a, errFirst := s.readAt(first, order[0], key)
+	if errFirst == nil && a.settled && a.version.at != 0 && !a.version.before(after) {
+		return s.value(key, a)
+	}
+	b, errSecond := s.readAt(ctx, order[1], key)
+	switch {
+	case errFirst != nil && errSecond != nil:
+		return service.Value{}, &service.Error{Code: service.CodeNodeUnavailable, Err: errors.Join(errFirst, errSecond),
+			Message: "neither node can be read; see /health for what is wrong with them"}
+	case errFirst != nil, errSecond == nil && a.version.before(b.version):
+		return s.value(key, b)
+	}
+	return s.value(key, a)
+}
+
+// readOnly reads at the node that the caller named, or not at all.
+func (s *Store) readOnly(ctx context.Context, name, key string) (service.Value, error) {
+	for _, which := range []side{g1, g2} {
+		if s.nodes[which].Name() != name {
+			continue
+		}
+		a, err := s.readAt(ctx, which, key)
+		if err != nil {
+			return service.Value{}, &service.Error{Code: service.CodeNodeUnavailable, Node: name, Err: err,
+				Message: name + " cannot be read"}
+		}
+		return s.value(key, a)
+	}
+	return service.Value{}, &service.Error{Code: service.CodeBadRequest,
+		Message: fmt.Sprintf("no node %q; there are %s and %s", name, service.G1, service.G2)}
+}
+
+func (s *Store) value(key string, a answer) (service.Value, error) {
+	name := s.nodes[a.from].Name()
+	if a.version.at == 0 {
+		return service.Value{}, &service.Error{Code: service.CodeNotFound, Node: name,
+			Message: fmt.Sprintf("the key was never written, as far as %s knows, which may be %s behind", name, a.age.Round(time.Millisecond))}
+	}
+	// Rounded up: a bound may not lose its fraction.
+	return service.Value{Key: key, Value: a.value, Version: a.version.version(), Node: name,
+		StalenessMS: int64((a.age + time.Millisecond - 1) / time.Millisecond), Stale: a.age > s.config.MaxStaleness}, nil
+}
+
+// readAt reads a register, and in the same breath what the node says about itself: its word on the register counts as
+// much as it was reconciled at that moment.
+func (s *Store) readAt(ctx context.Context, which side, key string) (answer, error) {
+	name := s.nodes[which].Name()
+	inc, err := s.nodes[which].Current(ctx)
+	if err != nil {
+		return answer{}, fmt.Errorf("reading at %s: %w", name, err)
+	}
+	peer := s.watch[which.peer()].view()
+	own := &view{inc: inc, sent: s.config.Now()}
+	var before, fields, after *redis.SliceCmd
+	var clock *redis.TimeCmd
+	err = inc.Do(ctx, func(client *redis.Client) error {
+		pipe := client.Pipeline()
+		clock = pipe.Time(ctx)
+		before = pipe.HMGet(ctx, metaKey, "settled", "asof")
+		fields = pipe.HMGet(ctx, register(key), "t", "o", "v")
+		after = pipe.HMGet(ctx, metaKey, "settled", "asof")
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return answer{}, fmt.Errorf("reading at %s: %w", name, err)
+	}
+	own.clock = clock.Val().UnixMicro()
+	// Both words count, for the node may be emptied, or catch up, between any two commands.
+	own.readMeta(after.Val())
+	settled, asof := own.settled, own.asof
+	own.readMeta(before.Val())
+	own.settled, own.asof = own.settled && settled, min(own.asof, asof)
+	a := answer{from: which, settled: own.settled, age: staleness(own, peer, s.config.Now())}
+	if r := texts(fields.Val()); r[0] != "" {
+		if a.version, err = parseStamp(r[0], r[1]); err != nil {
+			return answer{}, fmt.Errorf("reading at %s: %w", name, err)
+		}
+		a.value = r[2]
+	}
+	return a, nil
+}

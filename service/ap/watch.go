@@ -1,0 +1,193 @@
+package ap
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service/node"
+)
+
+const (
+	// pollEvery is how often a node is asked for its marks: as much as the answers of an undisturbed pair seem behind.
+	pollEvery = 50 * time.Millisecond
+	// rejoinEvery is how often a node that is not reconciled is noticed.
+	rejoinEvery = 20 * time.Millisecond
+	// countEvery is the number of polls between two counts of the queue.
+	countEvery = 5
+)
+
+// view is what a node said of itself, and when.
+type view struct {
+	inc     *node.Incarnation
+	sent    time.Time // before it was asked: what happened earlier is in the view
+	got     time.Time
+	clock   int64 // the node's clock, microseconds
+	settled bool  // it was reconciled under this run id
+	asof    int64 // by its clock, microseconds: up to here it has all that its peer acknowledged
+	oldest  int64 // by its clock, microseconds: the oldest write that its peer lacks; 0 if there is none
+	dirty   uint64
+	depth   int64 // keys that its peer lacks a write of
+	done    int64
+	total   int64
+}
+
+// readMeta takes over the fields settled and asof, and done and total if they are there.
+func (v *view) readMeta(fields []any) {
+	t := texts(fields)
+	v.settled = t[0] == v.inc.RunID
+	v.asof = number(t[1])
+	if len(t) == 4 {
+		v.done, v.total = number(t[2]), number(t[3])
+	}
+}
+
+// watch keeps the last view of one node.
+type watch struct {
+	mu       sync.Mutex
+	last     *view
+	since    time.Time // of the present answer to: is it reconciled?
+	waiting  string    // why its reconciliation cannot go on
+	polls    int
+	clockErr error
+}
+
+func newWatch(now time.Time) *watch { return &watch{since: now} }
+
+func (w *watch) view() *view {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// skew tells if the instance's clock and the node's were too far apart at the last poll.
+func (w *watch) skew() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clockErr
+}
+
+func (w *watch) wait(reason string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = reason
+}
+
+// take replaces the view, and gives the error about clocks if it is new.
+func (w *watch) take(v *view, clockErr error) (news error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.last != nil && w.last.settled != v.settled || w.last == nil && !v.settled {
+		w.since = v.sent
+	}
+	if clockErr != nil && w.clockErr == nil {
+		news = clockErr
+	}
+	w.last, w.clockErr = v, clockErr
+	w.polls++
+	return news
+}
+
+// counting reports whether the next poll counts the queue.
+func (w *watch) counting() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.polls%countEvery == 0
+}
+
+// poll asks a node for its marks, its clock and what it says about itself, in one round trip.
+func (s *Store) poll(ctx context.Context, which side) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	inc, err := s.nodes[which].Current(ctx)
+	if err != nil {
+		return // the node keeps the books on that
+	}
+	v := &view{inc: inc, sent: s.config.Now()}
+	before := s.watch[which].view()
+	counting := s.watch[which].counting()
+	var clock *redis.TimeCmd
+	var meta *redis.SliceCmd
+	var marks [node.Buckets]*redis.ZSliceCmd
+	var counts [node.Buckets]*redis.IntCmd
+	err = inc.Do(ctx, func(client *redis.Client) error {
+		pipe := client.Pipeline()
+		clock = pipe.Time(ctx)
+		for b := range marks {
+			marks[b] = pipe.ZRangeWithScores(ctx, dirtySet(b), 0, 0)
+			if counting {
+				counts[b] = pipe.ZCard(ctx, dirtySet(b))
+			}
+		}
+		meta = pipe.HMGet(ctx, metaKey, "settled", "asof", "done", "total")
+		_, err := pipe.Exec(ctx)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	v.got = s.config.Now()
+	v.clock = clock.Val().UnixMicro()
+	v.readMeta(meta.Val())
+	if before != nil {
+		v.depth = before.depth
+	}
+	v.readMarks(&marks)
+	if counting {
+		v.depth = 0
+		for _, count := range counts {
+			v.depth += count.Val()
+		}
+	}
+	if news := s.watch[which].take(v, s.clockError(which, v)); news != nil {
+		s.config.Logger.Error("CLOCK_SKEW", "node", s.nodes[which].Name(), "error", news.Error())
+	}
+	s.flows[which].found(v.dirty)
+}
+
+func (v *view) readMarks(marks *[node.Buckets]*redis.ZSliceCmd) {
+	for b, mark := range marks {
+		for _, z := range mark.Val() {
+			v.dirty |= 1 << b
+			if at := int64(z.Score); v.oldest == 0 || at < v.oldest {
+				v.oldest = at
+			}
+		}
+	}
+	if v.dirty == 0 {
+		v.depth = 0
+	}
+}
+
+// clockError compares the clocks. The node read its own between sent and got.
+func (s *Store) clockError(which side, v *view) error {
+	ahead := time.Duration(v.sent.UnixMicro()-v.clock) * time.Microsecond
+	behind := time.Duration(v.clock-v.got.UnixMicro()) * time.Microsecond
+	name, bound := s.nodes[which].Name(), s.config.MaxClockSkew
+	switch {
+	case ahead > bound:
+		return &skewError{fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", ahead, name, bound)}
+	case behind > bound:
+		return &skewError{fmt.Sprintf("this instance's clock is %s behind %s; %s are allowed", behind, name, bound)}
+	}
+	return nil
+}
+
+// texts gives the strings of an HMGET, "" for a field that is not there.
+func texts(fields []any) []string {
+	out := make([]string, len(fields))
+	for i, f := range fields {
+		out[i], _ = f.(string)
+	}
+	return out
+}
+
+// number reads a number that a script wrote; 0 for a field that is not there.
+func number(text string) int64 {
+	n, _ := strconv.ParseInt(text, 10, 64)
+	return n
+}

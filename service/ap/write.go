@@ -1,0 +1,146 @@
+package ap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"captop/service"
+	"captop/service/node"
+)
+
+// proposals bounds how many stamps a write draws at one node before it counts as overtaken.
+const proposals = 3
+
+// skewError: two clocks are further apart than allowed; the write was not applied.
+type skewError struct{ message string }
+
+func (e *skewError) Error() string { return e.message }
+
+// Write makes value the value of key on one node; the other gets it behind the answer. The second node is tried where
+// the first fails, also where the first may have applied it: both then carry the same value under stamps drawn within
+// this request, and the higher is the one that is answered.
+func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Written, error) {
+	if err := service.CheckKey(key); err != nil {
+		return service.Written{}, err
+	}
+	if err := service.CheckValue(value); err != nil {
+		return service.Written{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	order := s.order()
+	first, cancelFirst := s.attempt(ctx, order[1])
+	defer cancelFirst()
+	version, errFirst := s.writeAt(first, order[0], key, value)
+	if errFirst == nil {
+		return s.written(order[0], key, version), nil
+	}
+	version, errSecond := s.writeAt(ctx, order[1], key, value)
+	if errSecond == nil {
+		return s.written(order[1], key, version), nil
+	}
+	return service.Written{}, s.refuseWrite(order, errFirst, errSecond)
+}
+
+func (s *Store) written(which side, key string, version stamp) service.Written {
+	s.flows[which].mark(node.Bucket(key))
+	return service.Written{Key: key, Version: version.version(), Nodes: []string{s.nodes[which].Name()},
+		Outcome: service.Applied}
+}
+
+// writeAt writes at one node. Where the register is newer than the stamp that was drawn, a higher one is drawn.
+func (s *Store) writeAt(ctx context.Context, which side, key string, value []byte) (stamp, error) {
+	name := s.nodes[which].Name()
+	if err := s.watch[which].skew(); err != nil {
+		return stamp{}, err
+	}
+	inc, err := s.nodes[which].Current(ctx)
+	if err != nil {
+		return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+	}
+	keys := []string{register(key), dirtySet(node.Bucket(key))}
+	var drawn stamp
+	for range proposals {
+		var now int64
+		drawn, now = s.clock.next()
+		reply, err := inc.Run(ctx, writeScript, keys, value, drawn.at, drawn.origin, now,
+			s.config.MaxClockSkew.Microseconds(), key)
+		if err != nil {
+			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+		}
+		what, number, err := verdict(reply)
+		switch {
+		case err != nil:
+			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+		case what == "written":
+			return drawn, nil
+		case what == "newer":
+			s.clock.observe(number)
+		default:
+			return stamp{}, s.refuseSkew(what, name, number)
+		}
+	}
+	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
+	// counts as overwritten by them.
+	return drawn, nil
+}
+
+// verdict reads the answer of the write script.
+func verdict(reply any) (what string, micros int64, err error) {
+	parts, ok := reply.([]any)
+	if !ok || len(parts) == 0 {
+		return "", 0, &service.Error{Code: service.CodeInternal, Message: fmt.Sprintf("unexpected answer %v of the write script", reply)}
+	}
+	t := texts(parts)
+	if len(t) > 1 {
+		micros = number(t[1])
+	}
+	return t[0], micros, nil
+}
+
+func (s *Store) refuseSkew(what, name string, micros int64) error {
+	by := time.Duration(micros) * time.Microsecond
+	e := &skewError{fmt.Sprintf("the stored value is stamped %s after this instance's clock; %s are allowed",
+		by, s.config.MaxClockSkew)}
+	if what == "ahead" {
+		e.message = fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", by, name, s.config.MaxClockSkew)
+	}
+	s.config.Logger.Error("CLOCK_SKEW", "node", name, "error", e.message)
+	return e
+}
+
+// refuseWrite says why neither node took a write, and whether one may have.
+func (s *Store) refuseWrite(order [2]side, first, second error) error {
+	refusal := &service.Error{Code: service.CodeNodeUnavailable, Outcome: service.NotApplied, Err: errors.Join(first, second),
+		Message: "neither node took the write; see /health for what is wrong with them"}
+	var skew *skewError
+	switch {
+	case errors.As(first, &skew), errors.As(second, &skew):
+		refusal.Code, refusal.Message = service.CodeClockSkew, skew.message
+	case maybeApplied(first) || maybeApplied(second):
+		refusal.Code, refusal.Message = service.CodeUnknownOutcome, "no node answered; one may have taken the write"
+		if timedOut(first) && timedOut(second) {
+			refusal.Code = service.CodeTimeout
+		}
+	}
+	switch {
+	case maybeApplied(first):
+		refusal.Outcome, refusal.Node = service.Unknown, s.nodes[order[0]].Name()
+	case maybeApplied(second):
+		refusal.Outcome, refusal.Node = service.Unknown, s.nodes[order[1]].Name()
+	}
+	return refusal
+}
+
+func timedOut(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &network) && network.Timeout()
+}
+
+func maybeApplied(err error) bool {
+	var skew *skewError
+	return !errors.As(err, &skew) && node.Sent(err)
+}
