@@ -119,3 +119,19 @@ func Split(width, n, gap int) []int {
 	}
 	return widths
 }
+
+// Run repeats a one-cell character over width cells.
+func Run(s string, width int) string {
+	if width <= 0 {
+		return ""
+	}
+	return strings.Repeat(s, width)
+}
+
+// Slice gives the cells from left up to right of a line, padded with blanks where the line is shorter.
+func Slice(s string, left, right int) string {
+	if right <= left {
+		return ""
+	}
+	return Left(ansi.Cut(s, left, right), right-left)
+}

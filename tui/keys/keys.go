@@ -26,3 +26,8 @@ func Default() Map {
 		Redraw:   bind("ctrl+l", "draw the screen anew", "ctrl+l"),
 	}
 }
+
+// All lists the keys in the order in which the help shows them.
+func (m Map) All() []key.Binding {
+	return []key.Binding{m.Write, m.Arm, m.Help, m.Quit, m.Back, m.Next, m.Previous, m.Submit, m.Suspend, m.Redraw}
+}

@@ -1,0 +1,171 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+
+	"captop/tui/cell"
+	"captop/tui/keys"
+	"captop/tui/theme"
+)
+
+// checkActions refuses actions that could never be pressed.
+func checkActions(actions []Action, builtin keys.Map) error {
+	owner := map[string]string{}
+	for _, binding := range builtin.All() {
+		for _, name := range binding.Keys() {
+			owner[name] = "captop itself"
+		}
+	}
+	for _, action := range actions {
+		if action.Key == "" || action.Run == nil {
+			return fmt.Errorf("tui: action %q needs a key and a function to run", action.Name)
+		}
+		if taken := owner[action.Key]; taken != "" {
+			return fmt.Errorf("tui: key %q of %q is taken by %s", action.Key, action.Name, taken)
+		}
+		owner[action.Key] = action.Name
+	}
+	return nil
+}
+
+// job is one run of an action. The screen's loop alone changes it, as messages of its command come in.
+type job struct {
+	action  Action
+	steps   []step
+	started time.Time
+	ended   time.Time // zero while it runs
+	proof   string
+	err     error
+}
+
+type step struct {
+	at   time.Time
+	text string
+}
+
+func (j *job) done() bool { return !j.ended.IsZero() }
+
+// jobMsg is news of a job: a step, or the end.
+type jobMsg struct {
+	job   *job
+	step  string
+	end   bool
+	proof string
+	err   error
+	more  <-chan jobMsg
+}
+
+var errPanicked = errors.New("the action panicked: this is a defect of captop")
+
+// run starts the action and gives the first news of it. Steps that come faster than they are drawn wait in the channel.
+func (j *job) run(ctx context.Context) tea.Cmd {
+	return func() tea.Msg {
+		news := make(chan jobMsg)
+		go func() {
+			defer close(news)
+			proof, err := j.guarded(ctx, func(text string) {
+				select {
+				case news <- jobMsg{job: j, step: text, more: news}:
+				case <-ctx.Done():
+				}
+			})
+			select {
+			case news <- jobMsg{job: j, end: true, proof: proof, err: err}:
+			case <-ctx.Done():
+			}
+		}()
+		return <-news
+	}
+}
+
+// guarded keeps a panic in an action from ending the dashboard: what it began has to stay in view.
+func (j *job) guarded(ctx context.Context, progress func(string)) (proof string, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: %v", errPanicked, cause)
+		}
+	}()
+	return j.action.Run(ctx, progress)
+}
+
+// launch checks the interlock once more and runs the action.
+func (m model) launch(action Action) (tea.Model, tea.Cmd) {
+	m.job = &job{action: action, started: m.now}
+	m.open = showJob{job: m.job, keys: m.keys}
+	if action.Check != nil {
+		if err := action.Check(m.snapshot); err != nil {
+			m.job.ended, m.job.err = m.now, fmt.Errorf("refused: %w", err)
+			return m, nil
+		}
+	}
+	return m, m.job.run(m.ctx)
+}
+
+// jobUpdate takes news of a job in and waits for more.
+func (m model) jobUpdate(msg jobMsg) (tea.Model, tea.Cmd) {
+	if msg.job == nil {
+		return m, nil
+	}
+	if msg.end {
+		msg.job.ended, msg.job.proof, msg.job.err = m.now, msg.proof, msg.err
+		return m, nil
+	}
+	msg.job.steps = append(msg.job.steps, step{at: m.now, text: cell.Clean(msg.step)})
+	return m, func() tea.Msg { return <-msg.more }
+}
+
+// showJob shows a running or ended action. Closing it does not stop the action.
+type showJob struct {
+	job  *job
+	keys keys.Map
+}
+
+func (d showJob) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
+	press, ok := msg.(tea.KeyMsg)
+	closes := ok && (key.Matches(press, d.keys.Back) || d.job.done() && key.Matches(press, d.keys.Submit, d.keys.Quit))
+	return d, !closes, nil
+}
+
+func (d showJob) view(width int, s seen) (string, []string) {
+	j, t := d.job, s.theme
+	lines := []string{t.Dim.Render("$ ") + cell.Cut(j.action.Command, width-2), ""}
+	for i, step := range j.steps {
+		mark := t.At(theme.OK).Render("✓")
+		if i == len(j.steps)-1 && !j.done() {
+			mark = t.At(theme.Warning).Render("▸")
+		} else if i == len(j.steps)-1 && j.err != nil {
+			mark = t.At(theme.Critical).Render("✗")
+		}
+		took := cell.Right(cell.Age(step.at.Sub(j.started)), 6)
+		lines = append(lines, cell.Ends(mark+" "+step.text, t.Dim.Render(took), width))
+	}
+	if !j.done() {
+		hint := t.Key.Render("esc") + t.Dim.Render(" hides this; the action goes on")
+		return j.action.Name, append(lines, "", hint)
+	}
+	lines = append(lines, "")
+	if j.err != nil {
+		lines = append(lines, outcome(t, theme.Critical, "FAILED", j.err.Error(), width)...)
+	} else {
+		lines = append(lines, outcome(t, theme.OK, "DONE in "+cell.Span(j.ended.Sub(j.started)), j.proof, width)...)
+	}
+	return j.action.Name, append(lines, "", t.Key.Render("enter")+t.Dim.Render(" closes"))
+}
+
+// outcome is a badge with the text below it.
+func outcome(t theme.Theme, level theme.Level, word, text string, width int) []string {
+	lines := []string{t.Badge(level, word)}
+	for _, fact := range strings.Split(text, "\n") {
+		if fact != "" {
+			lines = append(lines, cell.Wrap(cell.Clean(fact), width, 4)...)
+		}
+	}
+	return lines
+}

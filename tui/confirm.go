@@ -1,0 +1,77 @@
+package tui
+
+import (
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+
+	"captop/tui/cell"
+	"captop/tui/keys"
+	"captop/tui/theme"
+)
+
+// confirm shows what an action will do and asks for it.
+type confirm struct {
+	action Action
+	keys   keys.Map
+	typed  line
+	hint   string
+}
+
+func newConfirm(action Action, k keys.Map) confirm {
+	return confirm{action: action, keys: k, typed: newLine(64)}
+}
+
+// launchMsg asks the root to run an action that was confirmed.
+type launchMsg struct{ action Action }
+
+func (d confirm) update(msg tea.Msg, s seen) (dialog, bool, tea.Cmd) {
+	press, ok := msg.(tea.KeyMsg)
+	switch {
+	case !ok:
+		return d, true, nil
+	case key.Matches(press, d.keys.Back):
+		return d, false, nil
+	case key.Matches(press, d.keys.Submit):
+		if d.refusal(s) != nil {
+			return d, true, nil // the reason is on the screen
+		}
+		if d.action.Confirm == ConfirmType && d.typed.text() != d.action.Subject {
+			d.hint = "That is not " + d.action.Subject + "."
+			return d, true, nil
+		}
+		action := d.action
+		return d, false, func() tea.Msg { return launchMsg{action} }
+	case d.action.Confirm == ConfirmType:
+		d.typed, d.hint = d.typed.update(msg), ""
+	}
+	return d, true, nil
+}
+
+func (d confirm) refusal(s seen) error {
+	if d.action.Check == nil {
+		return nil
+	}
+	return d.action.Check(s.snapshot)
+}
+
+func (d confirm) view(width int, s seen) (string, []string) {
+	t := s.theme
+	lines := cell.Wrap(cell.Clean(d.action.Explain), width, 4)
+	lines = append(lines, "", t.Dim.Render("It stands for"))
+	for _, part := range cell.Wrap(d.action.Command, width-2, 4) {
+		lines = append(lines, t.Dim.Render("$ ")+t.Bold.Render(part))
+	}
+	lines = append(lines, "")
+	if err := d.refusal(s); err != nil {
+		lines = append(lines, outcome(t, theme.Critical, "NOT NOW", err.Error(), width)...)
+		return d.action.Name + "?", append(lines, "", t.Key.Render("esc")+t.Dim.Render(" goes back"))
+	}
+	if d.action.Check != nil {
+		lines = append(lines, t.State(theme.OK, "interlocks: nothing stands in the way"))
+	}
+	if d.action.Confirm == ConfirmType {
+		lines = append(lines, "Type "+t.Bold.Render(d.action.Subject)+" to confirm: "+d.typed.view(24, true, t), t.At(theme.Warning).Render(d.hint))
+	}
+	return d.action.Name + "?", append(lines, "",
+		t.Key.Render("enter")+t.Dim.Render(" does it   ")+t.Key.Render("esc")+t.Dim.Render(" goes back"))
+}

@@ -1,0 +1,105 @@
+package overview
+
+import (
+	"math"
+	"time"
+
+	"captop/probes"
+	"captop/service"
+	"captop/tui/cell"
+	"captop/tui/chart"
+)
+
+// latencyLimit is the p99 above which the guide asks for a person.
+const latencyLimit = 500 * time.Millisecond
+
+// charts are staleness and latency side by side, rows high with their titles.
+func (p painter) charts(rows int) []string {
+	if rows < 4 {
+		return nil
+	}
+	widths := cell.Split(p.Width, 2, 2)
+	var staleness, latency []chart.Series
+	for _, n := range p.Snapshot.Nodes {
+		staleness = append(staleness, chart.Series{Name: n.Name, Points: points(n.StalenessHistory)})
+	}
+	limit := time.Duration(0)
+	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
+		s, count := p.worst(mode)
+		if count == 0 {
+			continue
+		}
+		latency = append(latency, chart.Series{Name: s.Name, Points: points(s.LatencyHistory)})
+		if s.Limit.Known && (limit == 0 || s.Limit.Value < limit) {
+			limit = s.Limit.Value
+		}
+	}
+	return cell.Beside("  ", widths,
+		p.plot("staleness", staleness, limit, widths[0], rows),
+		p.plot("p99 latency", latency, latencyLimit, widths[1], rows))
+}
+
+// plot is a titled chart: the legend gives the newest value of each line, and the limit.
+func (p painter) plot(title string, series []chart.Series, limit time.Duration, width, rows int) []string {
+	legend := p.t.Title.Render(title)
+	for i, s := range series {
+		mark := [...]string{"━", "┅"}[i%2]
+		if p.t.ASCII {
+			mark = [...]string{"*", "o"}[i%2]
+		}
+		legend += "  " + p.t.Series[i%2].Render(mark+" "+s.Name) + " " + p.newest(s.Points)
+	}
+	note := ""
+	if limit > 0 {
+		note = p.t.Limit.Render("limit " + short(limit))
+	}
+	if cell.Width(legend)+cell.Width(note)+3 > width {
+		note = ""
+	}
+	return append([]string{p.section(legend, note, width)}, chart.Draw(chart.Plot{
+		Width: width, Height: rows - 1, Now: p.Now, Window: chart.Window(width, p.poll), Gap: 5 * p.poll / 2,
+		Limit: float64(limit) / float64(time.Millisecond), Series: series,
+	}, p.t)...)
+}
+
+// newest is the last value of a line while it can be believed.
+func (p painter) newest(points []chart.Point) string {
+	if len(points) == 0 {
+		return p.t.Dim.Render("–")
+	}
+	last := points[len(points)-1]
+	if math.IsNaN(last.MS) || p.fresh(last.At) == probes.FreshnessUnknown {
+		return p.t.Dim.Render("–")
+	}
+	return short(time.Duration(last.MS * float64(time.Millisecond)))
+}
+
+func points(history probes.Series) []chart.Point {
+	out := make([]chart.Point, len(history))
+	for i, point := range history {
+		out[i] = chart.Point{At: point.At, MS: point.Value}
+	}
+	return out
+}
+
+// events are the last ones, newest first, rows high with their title.
+func (p painter) events(rows int) []string {
+	if rows < 2 {
+		return make([]string, max(rows, 0))
+	}
+	lines := []string{p.section(p.t.Title.Render("events"), p.t.Dim.Render("UTC, newest first"), p.Width)}
+	all := p.Snapshot.Events
+	for i := len(all) - 1; i >= 0 && len(lines) < rows; i-- {
+		e := all[i]
+		line := p.t.Dim.Render(e.At.UTC().Format("15:04:05")) + " " + p.t.At(level(e.Severity)).Render(level(e.Severity).Shape()) + " " +
+			cell.Left(cell.Clean(e.Target), 7) + " " + cell.Clean(e.Text)
+		lines = append(lines, cell.Cut(line, p.Width))
+	}
+	if len(all) == 0 {
+		lines = append(lines, p.t.Dim.Render("Nothing has changed since captop began to watch at "+p.Snapshot.Started.UTC().Format("15:04:05")+"."))
+	}
+	for len(lines) < rows {
+		lines = append(lines, "")
+	}
+	return lines
+}

@@ -1,0 +1,132 @@
+// Package tui is captop's dashboard: screens that are a pure function of what probes saw.
+//
+// It reaches nothing itself. Snapshots come in on a channel; writes and actions are functions that the caller hands
+// over, so the package knows no Redis, no Docker and no HTTP. Only Run and the types of its Options are exported.
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"captop/probes"
+	"captop/service"
+	"captop/tui/keys"
+	_ "captop/tui/quiet" // before bubbletea asks the terminal for its background colour
+	"captop/tui/theme"
+)
+
+// ErrDumbTerminal says that TERM names a terminal on which nothing can be drawn; captop --plain works there.
+var ErrDumbTerminal = errors.New("TERM is dumb: this terminal cannot show the dashboard; use captop --plain, or --once --json")
+
+// armedFor is how long A allows actions on a stack that is read-only by default.
+const armedFor = 5 * time.Minute
+
+// Options is all that the dashboard works with. Snapshots is required; everything else has a default.
+type Options struct {
+	// Snapshots delivers what probes saw, newest last. The dashboard draws each as it comes, and goes on with the
+	// last one, aging, when none come. Closing the channel means that no more will come; it does not end Run.
+	Snapshots <-chan *probes.Snapshot
+
+	// Stack says in a few words what is being watched, such as "demo on redis-server" or "localhost". Shown in the header.
+	Stack string
+
+	// Write sends value to key through the service of that mode, and gives its answer; a refusal is a *service.Error.
+	// It is called outside the screen's loop and must end with ctx. nil offers no writing.
+	Write func(ctx context.Context, mode service.Mode, key, value string) (service.Written, error)
+
+	// Actions are what else can be done to this stack, in the order in which the footer and the help show them.
+	Actions []Action
+
+	// Armed starts with writes and actions allowed, for as long as the dashboard runs: for a demo. Otherwise it is
+	// read-only until A is pressed, for five minutes.
+	Armed bool
+
+	// Theme is auto, dark, light or none ("" is auto). NO_COLOR in the environment means none.
+	Theme string
+	// ASCII draws with nothing but ASCII.
+	ASCII bool
+
+	// Now is the clock; nil means time.Now. It must be the one that the snapshots' times come from.
+	Now func() time.Time
+	// Getenv reads TERM, COLORTERM, COLORFGBG and NO_COLOR; nil means os.Getenv.
+	Getenv func(string) string
+	// Input and Output are the terminal; nil means standard input and output.
+	Input  io.Reader
+	Output io.Writer
+}
+
+// Confirm is how much an action asks before it runs.
+type Confirm int
+
+// The levels.
+const (
+	ConfirmNone Confirm = iota // runs at once: harmless and easily undone
+	ConfirmAsk                 // shows what will happen and asks for enter
+	ConfirmType                // asks for Action.Subject to be typed: data is at stake
+)
+
+// Action is something that can be done to the stack. The screen shows it, asks, runs it with progress and shows its proof.
+type Action struct {
+	Key     string  // one key as bubbletea names it, such as "r" or "ctrl+r"; not one of captop's own
+	Name    string  // verb and object, such as "restart db_g2"
+	Explain string  // one sentence: what will happen and what it means for the services
+	Command string  // the exact command that it stands for
+	Confirm Confirm // how much to ask
+	Subject string  // what to type for ConfirmType, such as "db_g2"
+
+	// Check gives the reason why it must not run now (an interlock), nil if it may. It is asked while the confirmation
+	// is shown and again right before Run, with the newest snapshot; it must not block. nil allows always.
+	Check func(*probes.Snapshot) error
+
+	// Run does it outside the screen's loop, names each step to progress as it begins, and returns the proof that it
+	// worked, one fact a line. It must end with ctx. progress may be called from any goroutine until Run returns.
+	Run func(ctx context.Context, progress func(step string)) (proof string, err error)
+}
+
+// Run shows the dashboard until the user quits or ctx ends. It gives nil after either; ErrDumbTerminal where TERM is
+// dumb; an error for options that cannot work; and an error for a panic, after the terminal has been restored.
+func Run(ctx context.Context, options Options) error {
+	if options.Getenv == nil {
+		options.Getenv = os.Getenv
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Getenv("TERM") == "dumb" {
+		return ErrDumbTerminal
+	}
+	mode, err := theme.ParseMode(options.Theme)
+	if err != nil {
+		return err
+	}
+	if options.Snapshots == nil {
+		return errors.New("tui: Options.Snapshots is nil: there is nothing to show")
+	}
+	if err := checkActions(options.Actions, keys.Default()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends writes and actions that are still running
+	settings := []tea.ProgramOption{tea.WithContext(ctx), tea.WithAltScreen()}
+	if options.Input != nil {
+		settings = append(settings, tea.WithInput(options.Input))
+	}
+	if options.Output != nil {
+		settings = append(settings, tea.WithOutput(options.Output))
+	}
+	model := newModel(ctx, options, theme.New(mode, options.ASCII, options.Getenv))
+	_, err = tea.NewProgram(model, settings...).Run()
+	if err != nil && (ctx.Err() != nil || errors.Is(err, tea.ErrInterrupted)) && !errors.Is(err, tea.ErrProgramPanic) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("running the dashboard: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+
+	"captop/service"
+	"captop/tui/cell"
+	"captop/tui/keys"
+	"captop/tui/theme"
+)
+
+// writeTimeout ends a write that nobody answers; the services' own deadlines are shorter.
+const writeTimeout = 15 * time.Second
+
+// The fields of the form, in order.
+const (
+	fieldMode = iota
+	fieldKey
+	fieldValue
+	fields
+)
+
+// writeForm writes one key through one service and shows the answer, whatever it is.
+type writeForm struct {
+	ctx    context.Context
+	write  func(ctx context.Context, mode service.Mode, key, value string) (service.Written, error)
+	clock  func() time.Time
+	keys   keys.Map
+	mode   service.Mode
+	key    line
+	value  line
+	focus  int
+	asked  bool // enter was pressed: show what is wrong with the input
+	sent   int  // writes sent so far; the answer to an older one is dropped
+	answer *answerMsg
+	since  time.Time // when the write on its way was sent; zero when none is
+}
+
+// answerMsg is what became of a write.
+type answerMsg struct {
+	number  int
+	mode    service.Mode
+	key     string
+	written service.Written
+	err     error
+	took    time.Duration
+}
+
+func newWriteForm(ctx context.Context, options Options, k keys.Map) writeForm {
+	return writeForm{ctx: ctx, write: options.Write, clock: options.Now, keys: k, mode: service.ModeCP,
+		key: newLine(0), value: newLine(0), focus: fieldKey}
+}
+
+func (d writeForm) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
+	switch msg := msg.(type) {
+	case answerMsg:
+		if msg.number == d.sent {
+			d.answer, d.since = &msg, time.Time{}
+		}
+	case tea.KeyMsg:
+		return d.press(msg)
+	}
+	return d, true, nil
+}
+
+func (d writeForm) press(msg tea.KeyMsg) (dialog, bool, tea.Cmd) {
+	switch {
+	case key.Matches(msg, d.keys.Back):
+		return d, false, nil
+	case key.Matches(msg, d.keys.Next):
+		d.focus = (d.focus + 1) % fields
+	case key.Matches(msg, d.keys.Previous):
+		d.focus = (d.focus + fields - 1) % fields
+	case key.Matches(msg, d.keys.Submit):
+		if d.focus == fieldMode {
+			d.focus = fieldKey
+			return d, true, nil
+		}
+		d.asked = true
+		if d.problem() != nil || !d.since.IsZero() {
+			return d, true, nil
+		}
+		return d.send()
+	case d.focus == fieldMode:
+		d.choose(msg)
+	case d.focus == fieldKey:
+		d.key = d.key.update(msg)
+	case d.focus == fieldValue:
+		d.value = d.value.update(msg)
+	}
+	return d, true, nil
+}
+
+// choose picks the service: left, right and space change it, c and a name it.
+func (d *writeForm) choose(msg tea.KeyMsg) {
+	switch msg.String() {
+	case "c":
+		d.mode = service.ModeCP
+	case "a":
+		d.mode = service.ModeAP
+	case "left", "right", " ":
+		if d.mode == service.ModeCP {
+			d.mode = service.ModeAP
+		} else {
+			d.mode = service.ModeCP
+		}
+	}
+}
+
+// problem is what the services would refuse about the input, found before it is sent.
+func (d writeForm) problem() error {
+	if err := service.CheckKey(d.key.text()); err != nil {
+		return err
+	}
+	return service.CheckValue([]byte(d.value.text()))
+}
+
+func (d writeForm) send() (dialog, bool, tea.Cmd) {
+	d.sent++
+	d.since, d.answer = d.clock(), nil
+	number, mode, name, value, since := d.sent, d.mode, d.key.text(), d.value.text(), d.since
+	write, clock, parent := d.write, d.clock, d.ctx
+	return d, true, func() tea.Msg {
+		ctx, cancel := context.WithTimeout(parent, writeTimeout)
+		defer cancel()
+		written, err := write(ctx, mode, name, value)
+		return answerMsg{number: number, mode: mode, key: name, written: written, err: err, took: clock().Sub(since)}
+	}
+}
+
+func (d writeForm) view(width int, s seen) (string, []string) {
+	t := s.theme
+	label := func(field int, text string) string {
+		if d.focus == field {
+			return t.Key.Render("▸ " + cell.Left(text, 9))
+		}
+		return t.Dim.Render("  " + cell.Left(text, 9))
+	}
+	choice := func(mode service.Mode, words string) string {
+		if d.mode == mode {
+			return t.Bold.Render("(" + "●" + ") " + words)
+		}
+		return t.Dim.Render("( ) " + words)
+	}
+	lines := []string{
+		label(fieldMode, "service") + choice(service.ModeCP, "app_cp") + "   " + choice(service.ModeAP, "app_ap"),
+		label(fieldKey, "key") + d.key.view(width-11, d.focus == fieldKey, t),
+		label(fieldValue, "value") + d.value.view(width-11, d.focus == fieldValue, t), "",
+	}
+	lines = append(lines, d.status(width, s)...)
+	hints := t.Key.Render("enter") + t.Dim.Render(" sends   ") + t.Key.Render("tab") + t.Dim.Render(" next field   ") +
+		t.Key.Render("esc") + t.Dim.Render(" closes")
+	return "write a key", append(lines, "", hints)
+}
+
+// status is four lines: the problem with the input, the write on its way, or its answer.
+func (d writeForm) status(width int, s seen) []string {
+	t := s.theme
+	var lines []string
+	problem := d.problem()
+	switch {
+	case !d.since.IsZero():
+		lines = []string{t.At(theme.Warning).Render("▸ waiting for " + "app_" + string(d.mode) + "…")}
+	case problem != nil && (d.asked || d.key.text() != ""):
+		lines = outcome(t, theme.Warning, "NOT SENT", sentence(problem), width)
+	case d.answer != nil:
+		lines = d.answer.lines(width, t)
+	default:
+		lines = []string{t.Dim.Render(promise(d.mode))}
+	}
+	for len(lines) < 4 {
+		lines = append(lines, "")
+	}
+	return lines
+}
+
+// promise is what a mode does with a write, in one line.
+func promise(mode service.Mode) string {
+	if mode == service.ModeCP {
+		return "CP: both nodes hold it before you get a yes; else it refuses."
+	}
+	return "AP: one node is enough for a yes; the other catches up."
+}
+
+func (a answerMsg) lines(width int, t theme.Theme) []string {
+	through := fmt.Sprintf("%s through app_%s in %s", cell.Clean(a.key), a.mode, cell.Span(a.took))
+	if a.err == nil {
+		return append([]string{t.Badge(theme.OK, "APPLIED") + " " + cell.Cut(through, width-12)},
+			"version "+cell.Clean(string(a.written.Version)), "held by "+strings.Join(a.written.Nodes, " and "))
+	}
+	level, word := theme.Critical, "UNKNOWN"
+	refusal := &service.Error{Code: service.CodeInternal, Outcome: service.Unknown, Message: a.err.Error()}
+	errors.As(a.err, &refusal)
+	if refusal.Outcome == service.NotApplied {
+		level, word = theme.Warning, "REFUSED, not applied"
+	} else {
+		word = "UNKNOWN, it may have been applied"
+	}
+	lines := []string{t.Badge(level, word) + " " + cell.Cut(cell.Span(a.took), width-len(word)-5),
+		t.Bold.Render(string(refusal.Code)) + t.Dim.Render("  key ") + cell.Cut(cell.Clean(a.key), width/2)}
+	return append(lines, cell.Wrap(cell.Clean(refusal.Message), width, 3)...)
+}
+
+// sentence is the message of a refusal without its code, which is for programs.
+func sentence(err error) string {
+	var refusal *service.Error
+	if errors.As(err, &refusal) {
+		return refusal.Message
+	}
+	return err.Error()
+}
