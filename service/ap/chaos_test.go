@@ -1,0 +1,250 @@
+package ap
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"captop/service"
+)
+
+// TestAnswersAndConvergesUnderFaults is the proof of what AP promises: while servers are killed, paused, cut off, reset
+// and slowed, and instances are replaced, every write is answered as long as one node is up; a read is never further
+// behind than it says; and afterwards both nodes hold, for every key, the newest acknowledged value.
+//
+// CAPTOP_LONG=5m runs it for that long; CAPTOP_SEED repeats a schedule.
+func TestAnswersAndConvergesUnderFaults(t *testing.T) {
+	length := 8 * time.Second
+	if text := os.Getenv("CAPTOP_LONG"); text != "" {
+		var err error
+		if length, err = time.ParseDuration(text); err != nil {
+			t.Fatalf("CAPTOP_LONG: %v", err)
+		}
+	}
+	seed := rand.Uint64()
+	if text := os.Getenv("CAPTOP_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("CAPTOP_SEED: %v", err)
+		}
+	}
+	t.Logf("CAPTOP_SEED=%d CAPTOP_LONG=%s", seed, length)
+	c := newChaos(t, seed)
+	c.run(length)
+	c.converge()
+	t.Logf("%d writes, %d reads (the furthest behind by %s, the bound then %s), %d faults", c.writes.Load(), c.reads.Load(),
+		c.worst, c.worstBound, len(c.faults))
+	if c.writes.Load() == 0 || c.reads.Load() == 0 || len(c.faults) == 0 {
+		t.Error("nothing was tried")
+	}
+}
+
+const (
+	chaosInstances = 3
+	chaosKeys      = 40
+	chaosWriters   = 4 // each writes the keys of its own
+	chaosReaders   = 3
+)
+
+type chaos struct {
+	t         *testing.T
+	random    *rand.Rand // of the fault schedule alone
+	pair      *pair
+	instances [chaosInstances]atomic.Pointer[Store]
+	keys      [chaosKeys]history
+	faults    []string
+	present   atomic.Pointer[string] // the fault that is on
+
+	writes, reads atomic.Int64
+	mu            sync.Mutex
+	worst         time.Duration
+	worstBound    time.Duration
+}
+
+// history is what is known of one key: acknowledged[n] is when the write of value n was answered.
+type history struct {
+	mu           sync.Mutex
+	acknowledged []time.Time
+}
+
+// behind gives how long before now the oldest acknowledged write newer than value n was answered.
+func (h *history) behind(n int, now time.Time) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, at := range h.acknowledged[min(n+1, len(h.acknowledged)):] {
+		if !at.IsZero() {
+			return now.Sub(at)
+		}
+	}
+	return 0
+}
+
+func newChaos(t *testing.T, seed uint64) *chaos {
+	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: newPair(t)}
+	c.say("none yet")
+	for i := range c.instances {
+		c.instances[i].Store(c.pair.ready(t, fmt.Sprint("i", i)))
+	}
+	for k := range c.keys {
+		c.write(c.instances[0].Load(), k)
+	}
+	for k := range c.keys {
+		awaitValue(t, c.instances[0].Load(), service.G2, chaosKey(k), "0")
+	}
+	return c
+}
+
+func chaosKey(k int) string { return fmt.Sprintf("key %d", k) }
+
+func (c *chaos) say(fault string) { c.present.Store(&fault) }
+
+func (c *chaos) any() *Store { return c.instances[rand.IntN(chaosInstances)].Load() }
+
+func (c *chaos) run(length time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var clients sync.WaitGroup
+	for w := range chaosWriters {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				c.write(c.any(), w+chaosWriters*rand.IntN(chaosKeys/chaosWriters))
+				time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+			}
+		})
+	}
+	for range chaosReaders {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				c.read(c.any(), rand.IntN(chaosKeys))
+				time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+			}
+		})
+	}
+	for end := time.Now().Add(length); time.Now().Before(end) && !c.t.Failed(); {
+		c.fault()
+	}
+	cancel()
+	clients.Wait()
+}
+
+// fault breaks one node and heals it; the next one waits until every instance has both nodes back.
+func (c *chaos) fault() {
+	which := c.random.IntN(2)
+	server, link := c.pair.servers[which], c.pair.links[which]
+	lasts := time.Duration(50+c.random.IntN(1500)) * time.Millisecond
+	kinds := []struct {
+		name       string
+		begin, end func()
+	}{
+		{"kill", server.Kill, server.Restart},
+		{"restart", server.Restart, func() {}},
+		{"pause", server.Pause, server.Resume},
+		{"cut", link.Cut, link.Heal},
+		{"reset", link.Reset, link.Heal},
+		{"slow", func() { link.Slow(time.Duration(5+c.random.IntN(100)) * time.Millisecond) }, link.Heal},
+		{"new instance", c.replaceInstance, func() {}},
+	}
+	kind := kinds[c.random.IntN(len(kinds))]
+	name := fmt.Sprintf("%s db_g%d for %s", kind.name, which+1, lasts)
+	c.faults = append(c.faults, name)
+	c.say(name)
+	kind.begin()
+	time.Sleep(lasts)
+	kind.end()
+	c.say("after " + name)
+	for i := range c.instances {
+		awaitGood(c.t, c.instances[i].Load(), g1, g2)
+	}
+}
+
+// replaceInstance ends one instance in the middle of whatever it does behind its answers, and starts another.
+func (c *chaos) replaceInstance() {
+	i := c.random.IntN(chaosInstances)
+	old := c.instances[i].Swap(c.pair.ready(c.t, fmt.Sprint("i", i, " replaced")))
+	_ = old.Close()
+}
+
+func (c *chaos) write(s *Store, k int) {
+	h := &c.keys[k]
+	h.mu.Lock()
+	n := len(h.acknowledged)
+	h.mu.Unlock()
+	begun := time.Now()
+	_, err := s.Write(context.Background(), chaosKey(k), []byte(strconv.Itoa(n)))
+	at := time.Now()
+	if err != nil {
+		c.t.Errorf("write not answered after %s (%s): %v", at.Sub(begun), *c.present.Load(), err)
+		at = time.Time{}
+	}
+	c.writes.Add(1)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acknowledged = append(h.acknowledged, at)
+}
+
+func (c *chaos) read(s *Store, k int) {
+	options := service.ReadOptions{Node: []string{"", service.G1, service.G2}[rand.IntN(3)]}
+	begun := time.Now()
+	v, err := s.Read(context.Background(), chaosKey(k), options)
+	if err != nil {
+		if options.Node == "" || service.CodeOf(err) != service.CodeNodeUnavailable {
+			c.t.Errorf("read at %q not answered (%s): %v", options.Node, *c.present.Load(), err)
+		}
+		return
+	}
+	c.reads.Add(1)
+	n, err := strconv.Atoi(v.Value)
+	if err != nil {
+		c.t.Errorf("read %q", v.Value)
+	}
+	behind := c.keys[k].behind(n, begun)
+	bound := time.Duration(v.StalenessMS) * time.Millisecond
+	if behind > bound {
+		c.t.Errorf("a read at %s was %s behind and said %s (%s)", v.Node, behind, bound, *c.present.Load())
+	}
+	if v.Stale != (bound > time.Second) && bound != time.Second {
+		c.t.Errorf("a read %s behind says stale: %v", bound, v.Stale)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if behind > c.worst {
+		c.worst, c.worstBound = behind, bound
+	}
+}
+
+// converge waits until nothing is left to carry, and compares both nodes with what was acknowledged.
+func (c *chaos) converge() {
+	s := c.instances[0].Load()
+	begun := time.Now()
+	await(c.t, "both nodes were seen without marks", func() error {
+		for which := range s.nodes {
+			if v := s.watch[which].view(); v.sent.Before(begun) || v.dirty != 0 {
+				return fmt.Errorf("%+v", s.Nodes()[which])
+			}
+		}
+		return nil
+	})
+	for k := range c.keys {
+		var versions [2]service.Version
+		for i, name := range []string{service.G1, service.G2} {
+			v, err := s.Read(context.Background(), chaosKey(k), service.ReadOptions{Node: name})
+			if err != nil {
+				c.t.Errorf("%s at %s: %v", chaosKey(k), name, err)
+				continue
+			}
+			versions[i] = v.Version
+			n, _ := strconv.Atoi(v.Value)
+			if behind := c.keys[k].behind(n, time.Now()); behind > 0 {
+				c.t.Errorf("%s at %s is %q: a write acknowledged %s ago is lost", chaosKey(k), name, v.Value, behind)
+			}
+		}
+		if versions[0] != versions[1] {
+			c.t.Errorf("%s is %s at db_g1 and %s at db_g2", chaosKey(k), versions[0], versions[1])
+		}
+	}
+}
