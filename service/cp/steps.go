@@ -220,7 +220,7 @@ func (t task) writeAnswered(reply []string) task {
 	case reply[0] == "OK":
 		return t.end(applied, finish)
 	case reply[0] == "FENCED":
-		return t.end(notApplied, ended) // who fenced it drops it
+		return t.end(pending, drop)
 	default: // OVERTAKEN: it was fenced before, or settled as committed when the tail came back; nobody knows now
 		return t.end(unknown, ended)
 	}

@@ -1,4 +1,4 @@
-package cp_test
+package cp
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"captop/service"
-	"captop/service/cp"
 	"captop/service/node"
 	"captop/service/node/nodetest"
 )
@@ -18,7 +17,7 @@ import (
 const requestTime = 500 * time.Millisecond
 
 // openStore starts an instance that reaches the nodes at these URLs.
-func openStore(t testing.TB, g1, g2 string) *cp.Store {
+func openStore(t testing.TB, g1, g2 string) *Store {
 	t.Helper()
 	nodes := make([]*node.Node, 2)
 	for i, url := range []string{g1, g2} {
@@ -31,7 +30,7 @@ func openStore(t testing.TB, g1, g2 string) *cp.Store {
 		}
 		nodes[i] = n
 	}
-	s, err := cp.Open(cp.Config{G1: nodes[0], G2: nodes[1], Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(Config{G1: nodes[0], G2: nodes[1], Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,17 +42,19 @@ func openStore(t testing.TB, g1, g2 string) *cp.Store {
 	return s
 }
 
-func write(s *cp.Store, key, value string) (service.Written, error) {
+func write(s *Store, key, value string) (service.Written, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
 	return s.Write(ctx, key, []byte(value))
 }
 
-func read(s *cp.Store, key, at string) (service.Value, error) {
+func read(s *Store, key, at string) (service.Value, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
 	return s.Read(ctx, key, service.ReadOptions{Node: at})
 }
+
+func asRefusal(err error, refused **service.Error) bool { return errors.As(err, refused) }
 
 // eventually waits until f gives no error.
 func eventually(t testing.TB, what string, f func() error) {
@@ -71,8 +72,8 @@ func eventually(t testing.TB, what string, f func() error) {
 	}
 }
 
-// settled gives no error once neither node rejoins.
-func settled(s *cp.Store) error {
+// wellSettled gives no error once neither node rejoins.
+func wellSettled(s *Store) error {
 	for _, n := range s.Nodes() {
 		if !n.Reachable || n.Rejoin.Active {
 			return fmt.Errorf("%s is not settled: %+v", n.Name, n)
@@ -81,7 +82,7 @@ func settled(s *cp.Store) error {
 	return nil
 }
 
-func mustHold(t *testing.T, s *cp.Store, key, value string) {
+func mustHold(t *testing.T, s *Store, key, value string) {
 	t.Helper()
 	for _, at := range []string{service.G1, service.G2} {
 		got, err := read(s, key, at)
@@ -91,7 +92,7 @@ func mustHold(t *testing.T, s *cp.Store, key, value string) {
 	}
 }
 
-func mustWrite(t *testing.T, s *cp.Store, key, value string) {
+func mustWrite(t *testing.T, s *Store, key, value string) {
 	t.Helper()
 	eventually(t, "writing "+key, func() error { _, err := write(s, key, value); return err })
 }
@@ -120,11 +121,11 @@ func TestRefusesWhileANodeIsAway(t *testing.T) {
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	s := openStore(t, g1.URL(), g2.URL())
 	mustWrite(t, s, "k", "v1")
-	eventually(t, "settling", func() error { return settled(s) })
+	eventually(t, "settling", func() error { return wellSettled(s) })
 	g2.Kill()
 	_, err := write(s, "k", "v2")
-	var refusal *service.Error
-	if !errors.As(err, &refusal) || refusal.Outcome != service.NotApplied {
+	var refused *service.Error
+	if !asRefusal(err, &refused) || refused.Outcome != service.NotApplied {
 		t.Fatalf("a write without db_g2: %v", err)
 	}
 	if got, err := read(s, "k", ""); err != nil || got.Value != "v1" || got.Node != service.G1 {
@@ -133,7 +134,7 @@ func TestRefusesWhileANodeIsAway(t *testing.T) {
 	g2.Restart()
 	mustWrite(t, s, "k", "v3")
 	mustHold(t, s, "k", "v3")
-	eventually(t, "settling", func() error { return settled(s) })
+	eventually(t, "settling", func() error { return wellSettled(s) })
 	g1.Kill()
 	eventually(t, "reading at db_g2 while db_g1 is away", func() error {
 		got, err := read(s, "k", "")
@@ -160,7 +161,7 @@ func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
 				for k := range 50 {
 					mustWrite(t, s, fmt.Sprint("k", k), "old")
 				}
-				eventually(t, "settling", func() error { return settled(s) })
+				eventually(t, "settling", func() error { return wellSettled(s) })
 				copied := servers[i].SaveDisk()
 				for k := range 100 {
 					mustWrite(t, s, fmt.Sprint("k", k), "new")
@@ -176,7 +177,7 @@ func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
 						return err
 					})
 				}
-				eventually(t, "settling", func() error { return settled(s) })
+				eventually(t, "settling", func() error { return wellSettled(s) })
 				for k := range 100 {
 					mustHold(t, s, fmt.Sprint("k", k), "new")
 				}
@@ -200,7 +201,7 @@ func TestBothRestart(t *testing.T) {
 	}
 	g1.Restart()
 	g2.Restart()
-	eventually(t, "settling", func() error { return settled(s) })
+	eventually(t, "settling", func() error { return wellSettled(s) })
 	for k := range 50 {
 		mustHold(t, s, fmt.Sprint("k", k), "v")
 	}

@@ -14,6 +14,15 @@ import (
 // enough for Redis' default of 10,000 clients with many instances.
 const poolSize = 64
 
+func init() {
+	// The library prints every failed dial to stderr; ours are in the log, once a second, and on a screen by then.
+	redis.SetLogger(silence{})
+}
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
 type onConnect = func(context.Context, *redis.Conn) error
 
 // connector makes a client whose every connection passes verify.
