@@ -31,6 +31,7 @@ type call struct {
 
 	size    int             // of the value, bytes
 	version service.Version // answered
+	kept    *bool           // read_your_writes
 	nodes   []string        // answered: holders of a write, or the node of a read
 }
 
@@ -47,7 +48,7 @@ func (s *Server) operation(kind kind, handle func(*call) (any, error)) http.Hand
 		if err == nil {
 			writeJSON(w, status, body)
 		} else {
-			status = s.refuse(w, s.refusal(kind, err))
+			status = s.refuse(w, s.refusal(kind, err), c.kept)
 		}
 		took := time.Since(began)
 		s.metrics.observe(kind, status, took)
@@ -114,6 +115,9 @@ func (s *Server) read(c *call) (any, error) {
 	}
 	value, err := s.store.Read(c.ctx, c.key, options)
 	if err != nil {
+		if service.CodeOf(err) == service.CodeNotFound {
+			c.kept = s.readYourWrites(wrote, "") // nothing is older than any write
+		}
 		return nil, err
 	}
 	c.version, c.nodes, c.size = value.Version, []string{value.Node}, len(value.Value)
@@ -164,10 +168,22 @@ func (s *Server) log(c *call, status int, err error, took time.Duration) {
 		}
 	} else {
 		refusal := s.refusal(c.kind, err)
-		attrs = append(attrs, slog.String("code", string(refusal.Code)), slog.String("error", err.Error()))
+		attrs = append(attrs, slog.String("code", string(refusal.Code)))
+		if cause := causeOf(err); cause != nil { // messages may name the key; causes come from below and don't
+			attrs = append(attrs, slog.String("error", cause.Error()))
+		}
 		if c.kind == write {
 			attrs = append(attrs, slog.String("outcome", string(refusal.Outcome)))
 		}
 	}
 	s.options.Logger.LogAttrs(c.ctx, level, string(c.kind), attrs...)
+}
+
+// causeOf gives what lies behind a refusal, err itself if it is no refusal.
+func causeOf(err error) error {
+	var refusal *service.Error
+	if errors.As(err, &refusal) {
+		return refusal.Err
+	}
+	return err
 }

@@ -60,7 +60,7 @@ func (s *Server) register(method, pattern string, handler http.HandlerFunc) {
 	s.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", method)
 		s.refuse(w, &service.Error{Code: service.CodeMethodNotAllowed, Outcome: outcomeOfPath(r.URL.Path),
-			Message: r.Method + " does not work here; use " + method})
+			Message: r.Method + " does not work here; use " + method}, nil)
 	})
 }
 
@@ -71,7 +71,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	if err := checkPath(r.URL.EscapedPath()); err != nil {
-		s.refuse(w, err)
+		s.refuse(w, err, nil)
 		return
 	}
 	s.routes.ServeHTTP(w, r)
@@ -83,7 +83,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) {
 	s.refuse(w, &service.Error{Code: service.CodeNotFound, Outcome: outcomeOfPath(r.URL.Path),
 		Message: "no such route; there are POST /write/{key}/{value}, POST /write/{key}, GET /read/{key}, " +
-			"GET /health, GET /metrics and GET /circuit-breaker"})
+			"GET /health, GET /metrics and GET /circuit-breaker"}, nil)
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
@@ -144,10 +144,12 @@ func (s *Server) breakers(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, body)
 }
 
-// refuse answers with an error body and gives the status.
-func (s *Server) refuse(w http.ResponseWriter, refusal *service.Error) int {
+// refuse answers with an error body and gives the status. kept is for a read whose session wrote the key, else nil.
+func (s *Server) refuse(w http.ResponseWriter, refusal *service.Error, kept *bool) int {
 	status := statusOf(refusal.Code)
-	writeJSON(w, status, s.errorBody(refusal))
+	body := s.errorBody(refusal)
+	body.ReadYourWrites = kept
+	writeJSON(w, status, body)
 	return status
 }
 

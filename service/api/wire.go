@@ -26,6 +26,8 @@ type ErrorBody struct {
 	Error    ErrorDetail  `json:"error"`
 	Mode     service.Mode `json:"mode"`
 	Instance string       `json:"instance"`
+	// ReadYourWrites is there, and false, when a key is not found that the request's session has written.
+	ReadYourWrites *bool `json:"read_your_writes,omitempty"`
 }
 
 // ErrorDetail is a service.Error on the wire.
