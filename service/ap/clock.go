@@ -62,7 +62,7 @@ func (c *clock) next() (stamp, int64) {
 	defer c.mu.Unlock()
 	now := c.now().UnixMicro()
 	if c.last > now+c.maxSkew.Microseconds() {
-		c.last = now // the host's clock was far ahead and has been set right
+		c.last = now - 1 // the host's clock was far ahead and has been set right
 	}
 	c.last = max(now, c.last+1)
 	return stamp{at: c.last, origin: c.origin}, now

@@ -21,7 +21,8 @@ type answer struct {
 }
 
 // Read answers the value of key from the preferred node, and asks the other one where that fails, is not reconciled,
-// lacks the key, or is older than options.After. Of two answers the newer is given.
+// lacks the key, or is older than options.After. Of two answers the newer is given. Only a reconciled node's word counts
+// for a key that was never written.
 func (s *Store) Read(ctx context.Context, key string, options service.ReadOptions) (service.Value, error) {
 	if err := service.CheckKey(key); err != nil {
 		return service.Value{}, err
@@ -75,6 +76,10 @@ func (s *Store) readOnly(ctx context.Context, name, key string) (service.Value, 
 
 func (s *Store) value(key string, a answer) (service.Value, error) {
 	name := s.nodes[a.from].Name()
+	if a.version.at == 0 && !a.settled {
+		return service.Value{}, &service.Error{Code: service.CodeRejoining, Node: name,
+			Message: name + " does not have the key, but it lost data and is not reconciled yet, and the other node did not answer"}
+	}
 	if a.version.at == 0 {
 		return service.Value{}, &service.Error{Code: service.CodeNotFound, Node: name,
 			Message: fmt.Sprintf("the key was never written, as far as %s knows, which may be %s behind", name, a.age.Round(time.Millisecond))}
@@ -88,6 +93,7 @@ func (s *Store) value(key string, a answer) (service.Value, error) {
 // much as it was reconciled at that moment.
 func (s *Store) readAt(ctx context.Context, which side, key string) (answer, error) {
 	name := s.nodes[which].Name()
+	ctx = s.insist(ctx, which)
 	inc, err := s.nodes[which].Current(ctx)
 	if err != nil {
 		return answer{}, fmt.Errorf("reading at %s: %w", name, err)

@@ -129,13 +129,28 @@ const (
 
 func (s *Store) rank(which side) int {
 	state := s.nodes[which].State()
-	if !state.Reachable || state.Breaker.State == service.BreakerOpen {
+	own := s.watch[which].view()
+	switch {
+	case !state.Reachable, state.Breaker.State != service.BreakerClosed && !answeredSince(own, state.Breaker):
 		return rankAway
-	}
-	if own := s.watch[which].view(); own == nil || !own.settled || own.inc.RunID != state.RunID {
+	case own == nil, !own.settled, own.inc.RunID != state.RunID:
 		return rankUnsettled
 	}
 	return rankGood
+}
+
+// answeredSince reports whether a node has answered a poll since its breaker opened.
+func answeredSince(own *view, breaker service.Breaker) bool {
+	return own != nil && own.got.After(breaker.Since)
+}
+
+// insist lets requests pass a breaker that has not noticed yet that its node is back: the other node may just have gone.
+func (s *Store) insist(ctx context.Context, which side) context.Context {
+	state := s.nodes[which].State()
+	if state.Reachable && state.Breaker.State != service.BreakerClosed && answeredSince(s.watch[which].view(), state.Breaker) {
+		return node.Insist(ctx)
+	}
+	return ctx
 }
 
 // attempt bounds the first of two attempts: a node that hangs may not use up the time in which the other could answer.

@@ -17,11 +17,12 @@ import (
 type pair struct {
 	servers [2]*nodetest.Server
 	links   [2]*nodetest.Link
+	openFor time.Duration // how long breakers stay OPEN
 }
 
 func newPair(t testing.TB) *pair {
 	t.Helper()
-	p := &pair{}
+	p := &pair{openFor: 200 * time.Millisecond}
 	for i := range p.servers {
 		p.servers[i] = nodetest.Start(t)
 		p.links[i] = nodetest.NewLink(t, p.servers[i].Addr())
@@ -37,7 +38,7 @@ func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 	var nodes [2]*node.Node
 	for i, nodeName := range []string{service.G1, service.G2} {
 		config := node.DefaultConfig(nodeName, p.links[i].URL())
-		config.Timeout, config.BreakerOpenFor = testTimeout/2, 200*time.Millisecond
+		config.Timeout, config.BreakerOpenFor = testTimeout/2, p.openFor
 		config.Logger = slog.New(slog.DiscardHandler)
 		n, err := node.Open(config)
 		if err != nil {
@@ -288,5 +289,34 @@ func TestSkewedInstanceIsRefused(t *testing.T) {
 			}
 			mustWrite(t, good, "k", "3")
 		})
+	}
+}
+
+// The breaker of a node that came back stays OPEN for a while; when the other node goes in that while, the first is used.
+func TestNodeIsUsedBeforeItsBreakerCloses(t *testing.T) {
+	p := newPair(t)
+	p.openFor = time.Hour
+	s := p.ready(t, "a")
+	p.links[1].Reset()
+	await(t, "the breaker of db_g2 is open", func() error {
+		if b := s.Nodes()[g2].Breaker; b.State != service.BreakerOpen {
+			return fmt.Errorf("%+v", b)
+		}
+		return nil
+	})
+	mustWrite(t, s, "k", "1")
+	p.links[1].Heal()
+	awaitGood(t, s, g1, g2)
+	p.links[0].Reset()
+	for i := range 20 {
+		if w := mustWrite(t, s, "k", fmt.Sprint(i)); w.Nodes[0] != service.G2 {
+			t.Fatalf("written at %v", w.Nodes)
+		}
+		if v, err := s.Read(context.Background(), "k", service.ReadOptions{}); err != nil || v.Value != fmt.Sprint(i) {
+			t.Fatalf("read %+v, %v", v, err)
+		}
+	}
+	if b := s.Nodes()[g2].Breaker; b.State != service.BreakerOpen {
+		t.Errorf("the breaker closed before its time: %+v", b)
 	}
 }

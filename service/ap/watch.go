@@ -17,6 +17,8 @@ const (
 	pollEvery = 50 * time.Millisecond
 	// rejoinEvery is how often a node that is not reconciled is noticed.
 	rejoinEvery = 20 * time.Millisecond
+	// probeEvery is how often a poll passes a breaker that is not CLOSED.
+	probeEvery = 200 * time.Millisecond
 	// countEvery is the number of polls between two counts of the queue.
 	countEvery = 5
 )
@@ -53,6 +55,7 @@ type watch struct {
 	since    time.Time // of the present answer to: is it reconciled?
 	waiting  string    // why its reconciliation cannot go on
 	polls    int
+	probed   time.Time
 	clockErr error
 }
 
@@ -99,10 +102,24 @@ func (w *watch) counting() bool {
 	return w.polls%countEvery == 0
 }
 
+// probing reports whether it is time for a poll to pass the breaker.
+func (w *watch) probing(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if now.Sub(w.probed) < probeEvery {
+		return false
+	}
+	w.probed = now
+	return true
+}
+
 // poll asks a node for its marks, its clock and what it says about itself, in one round trip.
 func (s *Store) poll(ctx context.Context, which side) {
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
+	if s.watch[which].probing(s.config.Now()) {
+		ctx = node.Insist(ctx)
+	}
 	inc, err := s.nodes[which].Current(ctx)
 	if err != nil {
 		return // the node keeps the books on that

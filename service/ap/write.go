@@ -57,6 +57,7 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	if err := s.watch[which].skew(); err != nil {
 		return stamp{}, err
 	}
+	ctx = s.insist(ctx, which)
 	inc, err := s.nodes[which].Current(ctx)
 	if err != nil {
 		return stamp{}, fmt.Errorf("writing at %s: %w", name, err)

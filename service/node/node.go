@@ -168,14 +168,26 @@ func (n *Node) incarnate(ctx context.Context) (*Incarnation, error) {
 	return inc, nil
 }
 
+// insisting is the context key of Insist.
+type insisting struct{}
+
+// Insist makes contacts under ctx pass a breaker that is not CLOSED: for probes of the caller's own, and for callers that
+// learned by one that the node is back before the breaker did.
+func Insist(ctx context.Context) context.Context { return context.WithValue(ctx, insisting{}, true) }
+
+func insists(ctx context.Context) bool { return ctx.Value(insisting{}) != nil }
+
 // guarded runs one contact through the breaker and keeps the books.
 func (n *Node) guarded(ctx context.Context, contact func() error) error {
 	if err := ctx.Err(); err != nil {
 		return &connectError{node: n.config.Name, err: err} // too late to blame the node
 	}
 	done, err := n.breaker.Allow()
-	if err != nil {
+	switch {
+	case err != nil && !insists(ctx):
 		return fmt.Errorf("%s: %w", n.config.Name, ErrOpen)
+	case err != nil:
+		done = func(error) {} // the breaker takes no part in this one
 	}
 	err = contact()
 	done(err)

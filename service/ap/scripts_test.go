@@ -1,0 +1,227 @@
+package ap
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service/node"
+	"captop/service/node/nodetest"
+)
+
+const skewMicros = 500_000
+
+func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
+	t.Helper()
+	reply, err := writeScript.Run(context.Background(), c, []string{register(key), dirtySet(node.Bucket(key))},
+		value, s.at, s.origin, now, skewMicros, key).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	what, _, err := verdict(reply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return what
+}
+
+func valueOf(t *testing.T, c *redis.Client, key string) string {
+	t.Helper()
+	r, err := c.HGetAll(context.Background(), register(key)).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r["v"] + "@" + r["t"] + "." + r["o"]
+}
+
+func TestWriteScriptKeepsTheNewest(t *testing.T) {
+	c := client(t, nodetest.Start(t))
+	now := time.Now().UnixMicro()
+	steps := []struct {
+		value string
+		stamp stamp
+		now   int64
+		want  string
+	}{
+		{"first", stamp{now, 5}, now, "written"},
+		{"late", stamp{now - 1, 9}, now, "newer"},
+		{"tie, lower origin", stamp{now, 4}, now, "newer"},
+		{"tie, same origin", stamp{now, 5}, now, "newer"},
+		{"tie, higher origin", stamp{now, 6}, now, "written"},
+		{"one microsecond later", stamp{now + 1, 0}, now, "written"}, // numbers this large need all their digits
+		{"clock far ahead", stamp{now + 3_600_000_000, 0}, now + 3_600_000_000, "ahead"},
+		{"clock far behind what is stored", stamp{now - 3_600_000_000, 0}, now - 3_600_000_000, "future"},
+	}
+	last := ""
+	for _, step := range steps {
+		if got := runWrite(t, c, "k", step.value, step.stamp, step.now); got != step.want {
+			t.Errorf("%s: %s, want %s", step.value, got, step.want)
+		}
+		if step.want == "written" {
+			last = fmt.Sprintf("%s@%d.%d", step.value, step.stamp.at, step.stamp.origin)
+		}
+		if got := valueOf(t, c, "k"); got != last {
+			t.Errorf("after %s there is %s, want %s", step.value, got, last)
+		}
+	}
+}
+
+func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
+	c := client(t, nodetest.Start(t))
+	const at = 1763868000123456
+	for _, step := range []struct {
+		t, o, v string
+		taken   int
+	}{{"1763868000123456", "5", "a", 1}, {"1763868000123455", "9", "b", 0}, {"1763868000123456", "4", "c", 0},
+		{"1763868000123456", "5", "d", 0}, {"1763868000123456", "6", "e", 1}, {"1763868000123457", "1", "f", 1}} {
+		n, err := c.Eval(context.Background(), mergeText, []string{register("k")}, step.t, step.o, step.v).Int()
+		if err != nil || n != step.taken {
+			t.Errorf("merging %v took %d (%v)", step, n, err)
+		}
+	}
+	if got, want := valueOf(t, c, "k"), fmt.Sprintf("f@%d.1", at+1); got != want {
+		t.Errorf("there is %s, want %s", got, want)
+	}
+	if n := c.Exists(context.Background(), dirtySet(node.Bucket("k"))).Val(); n != 0 {
+		t.Error("a merge marked its key")
+	}
+}
+
+// mark gives the score of a key's mark, 0 where there is none.
+func mark(t *testing.T, c *redis.Client, key string) int64 {
+	t.Helper()
+	return int64(c.ZScore(context.Background(), dirtySet(node.Bucket(key)), key).Val())
+}
+
+func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
+	p := newPair(t)
+	s := p.open(t, "a", time.Now)
+	if err := s.Close(); err != nil { // nothing carries but this test
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	source, err := s.nodes[g1].Current(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := client(t, p.servers[0])
+	mustWrite(t, s, "k", "1")
+	first := mark(t, c, "k")
+	mustWrite(t, s, "k", "2")
+	if got := mark(t, c, "k"); got != first || first == 0 {
+		t.Errorf("a second write moved the mark from %d to %d", first, got)
+	}
+	batch, err := take(ctx, source, 1<<node.Bucket("k"))
+	if err != nil || len(batch) != 1 || len(batch[0].items) != 1 || batch[0].items[0].value != "2" {
+		t.Fatalf("took %+v, %v", batch, err)
+	}
+	mustWrite(t, s, "k", "3")
+	if err := clearMarks(ctx, source, batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := mark(t, c, "k"); got <= first || fmt.Sprint(got) != batch[0].clock {
+		t.Errorf("the mark of a key written again is %d, want %s", got, batch[0].clock)
+	}
+	batch, err = take(ctx, source, 1<<node.Bucket("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := clearMarks(ctx, source, batch); err != nil {
+		t.Fatal(err)
+	}
+	if got := mark(t, c, "k"); got != 0 {
+		t.Errorf("the mark of a carried key is %d", got)
+	}
+}
+
+// A carrier that dies between merging and clearing leaves work that can be done twice.
+func TestCarrierDiesBeforeItClears(t *testing.T) {
+	p := newPair(t)
+	dead := p.open(t, "dead", time.Now)
+	if err := dead.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	mustWrite(t, dead, "k", "1")
+	source, err := dead.nodes[g1].Current(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := dead.nodes[g2].Current(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := take(ctx, source, 1<<node.Bucket("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := merge(ctx, target, batch); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, dead, "k", "2")
+	alive := p.ready(t, "alive")
+	awaitValue(t, alive, "db_g2", "k", "2")
+	awaitCarried(t, alive)
+	// And a carrier that wakes up late, with what it took long ago, takes nothing back.
+	if err := merge(ctx, target, batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := clearMarks(ctx, source, batch); err != nil {
+		t.Fatal(err)
+	}
+	awaitValue(t, alive, "db_g2", "k", "2")
+}
+
+// A holder that dies without giving its lease back is followed by another when the lease runs out.
+func TestLeaseOfADeadHolderRunsOut(t *testing.T) {
+	p := newPair(t)
+	for _, server := range p.servers {
+		if err := client(t, server).Set(context.Background(), leaseKey, "dead", leaseFor).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := p.ready(t, "a")
+	mustWrite(t, s, "k", "1")
+	awaitValue(t, s, "db_g2", "k", "1")
+	if holder := client(t, p.servers[0]).Get(context.Background(), leaseKey).Val(); holder != s.flows[g1].holder {
+		t.Errorf("the lease is %q's", holder)
+	}
+}
+
+// A write that arrives after its caller has given up must not beat what was written since.
+func TestLateWriteLoses(t *testing.T) {
+	p := newPair(t)
+	s := p.ready(t, "a")
+	mustWrite(t, s, "k", "0")
+	awaitValue(t, s, "db_g2", "k", "0")
+	p.servers[0].Pause()
+	mustWrite(t, s, "k", "1") // waits at db_g1, is answered by db_g2
+	w := mustWrite(t, s, "k", "2")
+	p.servers[0].Resume()
+	awaitGood(t, s, g1, g2)
+	awaitCarried(t, s)
+	for _, name := range []string{"db_g1", "db_g2"} {
+		if v := awaitValue(t, s, name, "k", "2"); v.Version != w.Version {
+			t.Errorf("%s has %s, want %s", name, v.Version, w.Version)
+		}
+	}
+}
+
+func TestLargeValuesAreCarried(t *testing.T) {
+	s := newPair(t).ready(t, "a")
+	large := make([]byte, 1<<20)
+	for i := range large {
+		large[i] = byte(i)
+	}
+	for i := range 20 {
+		if _, err := s.Write(context.Background(), fmt.Sprint("k", i), large); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 20 {
+		awaitValue(t, s, "db_g2", fmt.Sprint("k", i), string(large))
+	}
+}
