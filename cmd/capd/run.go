@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"os"
 	"os/signal"
 	"runtime/debug"
 	"strings"
@@ -49,14 +50,34 @@ func run(ctx context.Context, args []string, io stdio) error {
 	}
 	switch flags.Arg(0) {
 	case "":
-		ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
-		defer restore()
-		context.AfterFunc(ctx, restore) // from then on a signal ends the process
-		return serve(ctx, settings, io)
+		return untilSignal(ctx, func(ctx context.Context) error { return serve(ctx, settings, io) })
 	case "health":
 		return health(ctx, settings, io)
 	}
 	return fmt.Errorf("there is no command %q; capd -h lists them", flags.Arg(0))
+}
+
+// untilSignal ends f's context at the first SIGINT or SIGTERM, and does not wait for f after the second.
+func untilSignal(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	ended := make(chan error, 1)
+	go func() { ended <- f(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-signals:
+		cancel()
+	}
+	select {
+	case err := <-ended:
+		return err
+	case second := <-signals:
+		return fmt.Errorf("ended by a second signal (%s) before the requests in flight had ended", second)
+	}
 }
 
 func environment(pairs []string) map[string]string {

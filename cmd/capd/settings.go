@@ -148,7 +148,8 @@ func fields() func(yield func(reflect.StructField) bool) {
 	}
 }
 
-// unusable says which variable can't be used, its value unless that is a secret, and what would do.
+// unusable says which variable can't be used, its value unless that is a secret, why where that is not plain, and what
+// would do.
 func unusable(name, value, because string) error {
 	var want string
 	secret := false
@@ -157,18 +158,14 @@ func unusable(name, value, because string) error {
 			want, secret = field.Tag.Get("want"), field.Tag.Get("secret") != ""
 		}
 	}
-	switch {
-	case secret:
-		value = "the value (not shown)"
-	case value == "":
-		value = "no value"
-	default:
-		value = strconv.Quote(value)
+	what := name
+	if value != "" && !secret {
+		what += ": " + strconv.Quote(value)
 	}
 	if because != "" {
-		because = " (" + because + ")"
+		because = ": " + because
 	}
-	return fmt.Errorf("%s: %s can't be used%s; give %s", name, value, because, want)
+	return fmt.Errorf("%s can't be used%s; give %s", what, because, want)
 }
 
 // problems puts the parser's errors into our words.
