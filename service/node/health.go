@@ -1,8 +1,6 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -36,8 +34,8 @@ func (h *health) contacted(err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.attempts++
-	if errors.Is(err, context.Canceled) {
-		return // the caller went away: that says nothing about the node
+	if saysNothing(err) {
+		return
 	}
 	now := h.config.Now()
 	if !isFailure(err) {

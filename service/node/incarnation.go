@@ -27,8 +27,11 @@ type Incarnation struct {
 // Over reports whether a later run of the process has been met.
 func (inc *Incarnation) Over() bool { return inc.over.Load() }
 
-// Do runs f against the node, through its breaker. The error is f's, ErrOpen or the context's; see Sent.
+// Do runs f against the node, through its breaker. The error is f's, ErrOpen, ErrRestarted or the context's; see Sent.
 func (inc *Incarnation) Do(ctx context.Context, f func(client *redis.Client) error) error {
+	if inc.over.Load() {
+		return &connectError{node: inc.node.config.Name, err: ErrRestarted}
+	}
 	return inc.node.guarded(ctx, func() error { return f(inc.client) })
 }
 
@@ -47,6 +50,9 @@ func (inc *Incarnation) verify(ctx context.Context, conn *redis.Conn) error {
 	info, err := conn.Info(ctx, "server").Result()
 	if err != nil {
 		return &connectError{node: inc.node.config.Name, err: err}
+	}
+	if strings.Contains(info, "redis_mode:sentinel") {
+		return nil // it only tells where the node is
 	}
 	stamp, err := runID(info)
 	if err != nil {

@@ -4,7 +4,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
@@ -76,7 +75,7 @@ func Open(config Config) (*Node, error) {
 		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= config.BreakerFailures },
 		OnStateChange: n.health.breakerChanged,
 		IsSuccessful:  func(err error) bool { return !isFailure(err) },
-		IsExcluded:    func(err error) bool { return errors.Is(err, context.Canceled) },
+		IsExcluded:    saysNothing,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel

@@ -25,10 +25,10 @@ const startTimeout = 20 * time.Second
 // Server is one redis-server on the loopback interface, with AOF everysec in a folder of its own. Its address stays
 // the same over kills and restarts. Its methods fail the test where they cannot do what they say.
 type Server struct {
-	t    testing.TB
-	addr string
-	dir  string
-	args []string
+	t       testing.TB
+	addr    string
+	dir     string
+	command []string // the arguments of redis-server
 
 	mu      sync.Mutex
 	process *exec.Cmd
@@ -41,7 +41,10 @@ func Start(t testing.TB, args ...string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("these tests need redis-server (Debian: apt-get install redis-server): %v", err)
 	}
-	s := &Server{t: t, addr: freeAddr(t), dir: t.TempDir(), args: args}
+	s := &Server{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.command = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
+		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, args...)
 	t.Cleanup(s.Kill)
 	s.Restart()
 	return s
@@ -71,10 +74,7 @@ func (s *Server) Restart() {
 	s.Kill()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, port, _ := net.SplitHostPort(s.addr)
-	args := append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
-		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, s.args...)
-	s.process = exec.Command("redis-server", args...)
+	s.process = exec.Command("redis-server", s.command...)
 	s.process.SysProcAttr = endWithParent()
 	if err := s.process.Start(); err != nil {
 		s.t.Fatalf("starting redis-server: %v", err)

@@ -1,0 +1,17 @@
+package nodetest
+
+import (
+	"net"
+	"testing"
+)
+
+// StartSentinel runs a Redis Sentinel on the configuration file at conf until the test ends, and gives its host:port.
+func StartSentinel(t testing.TB, conf string) string {
+	t.Helper()
+	s := &Server{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.command = []string{conf, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
+	t.Cleanup(s.Kill)
+	s.Restart()
+	return s.addr
+}
