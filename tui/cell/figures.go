@@ -3,6 +3,7 @@ package cell
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -14,11 +15,11 @@ func Span(d time.Duration) string {
 	case d == 0:
 		return "0 ms"
 	case d < 10*time.Millisecond:
-		return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond))
+		return trim(float64(d)/float64(time.Millisecond)) + " ms"
 	case d < time.Second:
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	case d < 10*time.Second:
-		return fmt.Sprintf("%.1f s", math.Floor(d.Seconds()*10)/10)
+		return trim(math.Floor(d.Seconds()*10)/10) + " s"
 	}
 	return Age(d)
 }
@@ -96,6 +97,12 @@ func Percent(ratio float64) string {
 	}
 	return fmt.Sprintf("%.0f %%", p)
 }
+
+// Tight is a figure without the blank before its unit, where cells are scarce.
+func Tight(s string) string { return strings.ReplaceAll(s, " ", "") }
+
+// trim writes one decimal, none where it is 0.
+func trim(n float64) string { return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") }
 
 func scaled(n float64, unit string) string {
 	if n < 99.95 {

@@ -13,8 +13,8 @@ import (
 
 // Point is one sample. A NaN value ends the line: nothing is known at that time.
 type Point struct {
-	At time.Time
-	MS float64 // milliseconds
+	At    time.Time
+	Value float64 // milliseconds, or anything where the plot is linear
 }
 
 // Series is one line of a chart. The second series of a plot is dotted, so that two lines differ without colours.
@@ -30,6 +30,7 @@ type Plot struct {
 	Window        time.Duration
 	Gap           time.Duration // samples further apart than this are not joined
 	Limit         float64       // milliseconds; 0 draws none
+	Linear        bool          // a linear scale from 0 for figures that are no durations
 	Series        []Series
 }
 
@@ -72,27 +73,50 @@ func Draw(p Plot, t theme.Theme) []string {
 	return g.lines(p, t)
 }
 
-// scale is a logarithmic axis from floorMS to top, a power of ten above everything drawn.
-type scale struct{ decades float64 }
+// scale is a logarithmic axis from floorMS over so many decades, or a linear one from 0 to top.
+type scale struct {
+	decades float64
+	top     float64 // 0 for a logarithmic one
+}
 
 func scaleFor(p Plot) scale {
 	high := max(p.Limit, 10*floorMS)
+	if p.Linear {
+		high = 1
+	}
 	for _, series := range p.Series {
 		for _, point := range series.Points {
-			if !math.IsNaN(point.MS) && p.Now.Sub(point.At) <= p.Window {
-				high = max(high, point.MS)
+			if !math.IsNaN(point.Value) && p.Now.Sub(point.At) <= p.Window {
+				high = max(high, point.Value)
 			}
 		}
+	}
+	if p.Linear {
+		return scale{top: roundUp(high * 1.1)}
 	}
 	return scale{decades: math.Ceil(math.Log10(high*1.05/floorMS) - 1e-9)}
 }
 
 // at is where v lies between 0 (bottom) and 1 (top).
 func (s scale) at(v float64) float64 {
+	if s.top > 0 {
+		return max(min(v/s.top, 1), 0)
+	}
 	if v <= floorMS {
 		return 0
 	}
 	return min(math.Log10(v/floorMS)/s.decades, 1)
+}
+
+// roundUp gives the next of 1, 2, 4, 6, 8, 10 times a power of ten: numbers whose half is round too.
+func roundUp(v float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, times := range []float64{1, 2, 4, 6, 8} {
+		if v <= times*power {
+			return times * power
+		}
+	}
+	return 10 * power
 }
 
 // mark is what one cell shows: the dots of each series.
@@ -123,15 +147,15 @@ func (g *grid) plot(p Plot, s Series, index int) {
 	var before Point
 	beforeX, joined := 0, false
 	for _, point := range s.Points {
-		if math.IsNaN(point.MS) {
+		if math.IsNaN(point.Value) {
 			joined = false
 			continue
 		}
 		x := across - 1 - int(last-point.At.UnixNano()/int64(step))
 		if joined && point.At.Sub(before.At) <= p.Gap {
-			g.join(beforeX, g.row(before.MS), x, g.row(point.MS), index)
+			g.join(beforeX, g.row(before.Value), x, g.row(point.Value), index)
 		} else {
-			g.dot(x, g.row(point.MS), index)
+			g.dot(x, g.row(point.Value), index)
 		}
 		before, beforeX, joined = point, x, true
 	}
@@ -159,9 +183,9 @@ func (g *grid) upright(x, y0, y1, series int) {
 	}
 }
 
-// dot sets one dot; outside the grid it does nothing. The second series leaves out every other column.
+// dot sets one dot; outside the grid it does nothing. The second series leaves out every other one.
 func (g *grid) dot(x, y, series int) {
-	if x < 0 || y < 0 || x >= g.columns*2 || y >= g.height() || series > 1 || series == 1 && x%2 == 1 {
+	if x < 0 || y < 0 || x >= g.columns*2 || y >= g.height() || series > 1 || series == 1 && g.perCell > 1 && (x+y)%2 == 1 {
 		return
 	}
 	down := g.height() - 1 - y

@@ -83,6 +83,13 @@ func (g *grid) cellText(m mark, limit, ascii bool) (string, int) {
 // labels writes the powers of ten and the limit beside their rows; the limit wins where both want one row.
 func (g *grid) labels(p Plot) []string {
 	labels := make([]string, g.rows)
+	if p.Linear {
+		labels[0], labels[g.rows-1] = cell.Count(g.scale.top), "0"
+		if g.rows > 4 {
+			labels[g.rows-1-g.row(g.scale.top/2)/g.perCell] = cell.Count(g.scale.top / 2)
+		}
+		return labels
+	}
 	put := func(v float64, text string) { labels[g.rows-1-g.row(v)/g.perCell] = text }
 	for decade := g.scale.decades; decade >= 0; decade-- {
 		if v := floorMS * math.Pow(10, decade); decade > 0 {
@@ -112,10 +119,7 @@ func short(ms float64) string {
 // timeAxis labels the time backwards from now. It is relative, so it stays the same while time goes on.
 func timeAxis(p Plot, columns int, t theme.Theme) string {
 	axis := []rune(strings.Repeat("─", columns))
-	parts := 4
-	if columns < 40 {
-		parts = 2
-	}
+	parts := ticks(p.Window)
 	taken := columns
 	place := func(at int, text string) {
 		if at < 0 || at+len(text) > taken-1 && text != "now" {
@@ -137,7 +141,18 @@ func timeAxis(p Plot, columns int, t theme.Theme) string {
 	return cell.Blank(labelWidth-1) + t.Dim.Render("└"+string(axis))
 }
 
-// agoLabel writes a time span of the axis: 30s, 1m30s as 90s, 5min.
+// ticks is the number of parts of the time axis, each a whole number of minutes where that can be.
+func ticks(window time.Duration) int {
+	switch minutes := int(window.Minutes()); {
+	case minutes <= 1:
+		return 2
+	case minutes <= 5:
+		return minutes
+	}
+	return 5
+}
+
+// agoLabel writes a time span of the axis: 30s, 5min.
 func agoLabel(d time.Duration) string {
 	if d%time.Minute == 0 {
 		return fmt.Sprintf("%dmin", int(d.Minutes()))

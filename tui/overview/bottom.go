@@ -2,6 +2,7 @@ package overview
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"captop/probes"
@@ -34,21 +35,69 @@ func (p painter) charts(rows int) []string {
 			limit = s.Limit.Value
 		}
 	}
-	return cell.Beside("  ", widths,
-		p.plot("staleness", staleness, limit, widths[0], rows),
-		p.plot("p99 latency", latency, latencyLimit, widths[1], rows))
+	second := 0
+	if rows >= twoRowsOfCharts {
+		second = rows * 2 / 5
+	}
+	lines := cell.Beside("  ", widths,
+		p.plot("staleness", staleness, limit, widths[0], rows-second),
+		p.plot("p99 latency", latency, latencyLimit, widths[1], rows-second))
+	if second > 0 {
+		lines = append(lines, cell.Beside("  ", widths,
+			p.rates("node ops/s", p.opsHistories(), widths[0], second), p.rates("requests/s", p.rateHistories(), widths[1], second))...)
+	}
+	return lines
+}
+
+// twoRowsOfCharts is the number of free rows from which rates are drawn too.
+const twoRowsOfCharts = 18
+
+func (p painter) opsHistories() (all []chart.Series) {
+	for _, n := range p.Snapshot.Nodes {
+		all = append(all, chart.Series{Name: n.Name, Points: points(n.OpsHistory)})
+	}
+	return all
+}
+
+func (p painter) rateHistories() (all []chart.Series) {
+	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
+		if s, count := p.worst(mode); count > 0 {
+			all = append(all, chart.Series{Name: s.Name, Points: points(s.RateHistory)})
+		}
+	}
+	return all
+}
+
+// rates is a titled chart of figures per second.
+func (p painter) rates(title string, series []chart.Series, width, rows int) []string {
+	legend := p.legend(title, series, width, cell.Count)
+	return append([]string{p.section(legend, "", width)}, chart.Draw(chart.Plot{
+		Width: width, Height: rows - 1, Now: p.Now, Window: chart.Window(width, p.poll), Gap: 5 * p.poll / 2,
+		Linear: true, Series: series,
+	}, p.t)...)
+}
+
+// legend is the title with the name and the newest value of each line.
+func (p painter) legend(title string, series []chart.Series, width int, write func(float64) string) string {
+	legend := p.t.Title.Render(title)
+	for i, s := range series {
+		mark, name := [...]string{"━", "┅"}[i%2], s.Name
+		if p.t.ASCII {
+			mark = [...]string{"*", "o"}[i%2]
+		}
+		if width < 50 {
+			name = strings.TrimPrefix(name, "app_")
+		}
+		legend += "  " + p.t.Series[i%2].Render(mark+" "+name) + " " + p.newest(s.Points, write)
+	}
+	return legend
 }
 
 // plot is a titled chart: the legend gives the newest value of each line, and the limit.
 func (p painter) plot(title string, series []chart.Series, limit time.Duration, width, rows int) []string {
-	legend := p.t.Title.Render(title)
-	for i, s := range series {
-		mark := [...]string{"━", "┅"}[i%2]
-		if p.t.ASCII {
-			mark = [...]string{"*", "o"}[i%2]
-		}
-		legend += "  " + p.t.Series[i%2].Render(mark+" "+s.Name) + " " + p.newest(s.Points)
-	}
+	legend := p.legend(title, series, width, func(ms float64) string {
+		return short(time.Duration(ms * float64(time.Millisecond)))
+	})
 	note := ""
 	if limit > 0 {
 		note = p.t.Limit.Render("limit " + short(limit))
@@ -63,21 +112,21 @@ func (p painter) plot(title string, series []chart.Series, limit time.Duration, 
 }
 
 // newest is the last value of a line while it can be believed.
-func (p painter) newest(points []chart.Point) string {
+func (p painter) newest(points []chart.Point, write func(float64) string) string {
 	if len(points) == 0 {
 		return p.t.Dim.Render("–")
 	}
 	last := points[len(points)-1]
-	if math.IsNaN(last.MS) || p.fresh(last.At) == probes.FreshnessUnknown {
+	if math.IsNaN(last.Value) || p.fresh(last.At) == probes.FreshnessUnknown {
 		return p.t.Dim.Render("–")
 	}
-	return short(time.Duration(last.MS * float64(time.Millisecond)))
+	return write(last.Value)
 }
 
 func points(history probes.Series) []chart.Point {
 	out := make([]chart.Point, len(history))
 	for i, point := range history {
-		out[i] = chart.Point{At: point.At, MS: point.Value}
+		out[i] = chart.Point{At: point.At, Value: point.Value}
 	}
 	return out
 }

@@ -20,20 +20,20 @@ const blindAfter = 5
 func (p painter) header() string {
 	worst, _ := p.conclusion()
 	left := p.t.Badge(worst, worst.Word()) + " " + p.t.Title.Render("captop")
-	if p.Stack != "" {
-		left += p.t.Dim.Render(" · ") + cell.Clean(p.Stack)
-	}
 	if p.Snapshot != nil {
 		up, all := p.targetsUp()
-		text := fmt.Sprintf("%d/%d targets", up, all)
+		text := fmt.Sprintf(" · %d/%d up", up, all)
 		if up == all {
-			left += p.t.Dim.Render(" · " + text)
+			left += p.t.Dim.Render(text)
 		} else {
-			left += p.t.Dim.Render(" · ") + p.t.At(theme.Warning).Render(text)
+			left += p.t.At(theme.Warning).Render(text)
 		}
 	}
+	if p.Stack != "" {
+		left += p.t.Dim.Render(" · " + cell.Clean(p.Stack))
+	}
 	right := p.seat() + "  " + p.pollAge() + "  " + p.t.Bold.Render(p.Now.UTC().Format("15:04:05")) + p.t.Dim.Render(" UTC")
-	return cell.Ends(left, right, p.Width)
+	return cell.Left(left, p.Width-cell.Width(right)-1) + " " + right
 }
 
 func (p painter) targetsUp() (up, all int) {
@@ -68,7 +68,7 @@ func (p painter) pollAge() string {
 		return p.t.At(theme.Unknown).Render("not polled yet")
 	}
 	age := max(p.Now.Sub(p.Snapshot.At), 0).Truncate(time.Second)
-	text := "polled " + cell.Age(age) + " ago"
+	text := "poll " + cell.Age(age) + " ago"
 	switch p.fresh(p.Snapshot.At) {
 	case probes.Fresh:
 		return p.t.Dim.Render(text)
@@ -149,10 +149,15 @@ func (p painter) offers(name string) bool {
 	return false
 }
 
-// footer lists the keys; where they do not all fit the middle ones go, since help tells them all.
+// footer lists the keys. Where they do not all fit, each gets one word; then the middle ones go: help tells them all.
 func (p painter) footer() string {
 	keys := append([]Key(nil), p.Keys...)
-	for {
+	for try := 0; ; try++ {
+		if try == 1 {
+			for i := range keys {
+				keys[i].Does, _, _ = strings.Cut(keys[i].Does, " ")
+			}
+		}
 		parts := make([]string, len(keys))
 		for i, key := range keys {
 			parts[i] = p.t.Key.Render(key.Name) + " " + p.t.Dim.Render(key.Does)
@@ -161,7 +166,9 @@ func (p painter) footer() string {
 		if cell.Width(line) <= p.Width || len(keys) <= 2 {
 			return line
 		}
-		keys = append(keys[:len(keys)-3], keys[len(keys)-2:]...)
+		if try > 0 {
+			keys = append(keys[:len(keys)-3], keys[len(keys)-2:]...)
+		}
 	}
 }
 

@@ -2,10 +2,10 @@ package overview
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"captop/probes"
+	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/theme"
 )
@@ -34,15 +34,15 @@ func (p painter) columns() []column {
 	}
 	return []column{
 		{"", 5, false, func(n probes.Node) string { return p.t.Title.Render(n.Name) }},
-		{"", 12, false, func(n probes.Node) string { return p.t.State(p.nodeState(n)) }},
+		{"", 11, false, func(n probes.Node) string { return p.t.State(p.nodeState(n)) }},
 		{"role", 6, false, info(func(i probes.Info) string { return i.Role })},
 		{"ops/s", 5, true, info(func(i probes.Info) string { return cell.Count(i.OpsPerSecond) })},
 		{"memory", 8, true, info(func(i probes.Info) string { return cell.Bytes(float64(i.UsedMemory)) })},
-		{"cli", 3, true, info(func(i probes.Info) string { return cell.Count(float64(i.Clients)) })},
+		{"clients", 7, true, info(func(i probes.Info) string { return cell.Count(float64(i.Clients)) })},
 		{"keys", 5, true, info(func(i probes.Info) string { return cell.Count(float64(i.Keys)) })},
 		{"disk", 6, false, info(p.saved)},
 		{"queue", 5, true, p.queue},
-		{"staleness", 12, true, p.staleness},
+		{"stale", 12, true, p.staleness},
 	}
 }
 
@@ -76,6 +76,41 @@ func (p painter) nodeTable() []string {
 		if more := p.nodeTrouble(n); more != "" {
 			lines = append(lines, "      "+more)
 		}
+	}
+	return lines
+}
+
+// nodeMatrix is both nodes as columns with common labels, for screens of middle width.
+func (p painter) nodeMatrix(width int) []string {
+	first := labelWidth + (width-labelWidth-1)/2
+	widths := []int{first, width - first - 1}
+	var blocks [][]string
+	for i, name := range []string{service.G1, service.G2} {
+		n := p.node(name)
+		title := p.section(p.t.Title.Render(n.Name)+" "+p.t.State(p.nodeState(n)), "", widths[i])
+		block := []string{title}
+		for _, c := range p.columns()[2:] {
+			text := c.text(n)
+			if i == 0 {
+				text = p.field(c.title, text)
+			}
+			block = append(block, text)
+		}
+		blocks = append(blocks, block)
+	}
+	return cell.Beside(" ", widths, blocks...)
+}
+
+// nodeTroubles are two lines below the matrix, one for each node; they are kept free so that nothing jumps.
+func (p painter) nodeTroubles() []string {
+	lines := make([]string, 0, 2)
+	for _, n := range p.Snapshot.Nodes {
+		if more := p.nodeTrouble(n); more != "" {
+			lines = append(lines, p.t.Title.Render(n.Name)+" "+more)
+		}
+	}
+	for len(lines) < 2 {
+		lines = append(lines, "")
 	}
 	return lines
 }
@@ -146,7 +181,7 @@ func (p painter) staleness(n probes.Node) string {
 }
 
 // short is a span without its blank.
-func short(d time.Duration) string { return strings.ReplaceAll(cell.Span(d), " ", "") }
+func short(d time.Duration) string { return cell.Tight(cell.Span(d)) }
 
 // nodeCard is one node as a card, for wide screens.
 func (p painter) nodeCard(n probes.Node, width int) []string {
@@ -189,6 +224,6 @@ func (p painter) nodeCard(n probes.Node, width int) []string {
 			}
 			return text
 		})),
-		p.field("queue", p.queue(n)+dim(" keys waiting")),
+		p.field("queue", p.queue(n)+dim(" waiting")),
 		p.field("stale", p.staleness(n)))
 }

@@ -40,14 +40,23 @@ func (p painter) serviceCards(widths []int) []string {
 	return cell.Beside("  ", widths, p.serviceCard(service.ModeCP, widths[0], false), p.serviceCard(service.ModeAP, widths[1], false))
 }
 
-// cards are the services with the nodes beside them, for wide screens.
+// matrixWidth is the room of both nodes beside the services: labels and two columns of figures.
+const matrixWidth = 40
+
+// cards are the services with the nodes beside them: in one matrix, or as cards of their own where there is room.
 func (p painter) cards() []string {
-	widths := cell.Split(p.Width, 4, 2)
+	if p.Width < 4*44 {
+		widths := append(cell.Split(p.Width-matrixWidth-2, 2, 2), matrixWidth)
+		lines := cell.Beside("  ", widths, p.serviceCard(service.ModeCP, widths[0], true),
+			p.serviceCard(service.ModeAP, widths[1], true), p.nodeMatrix(matrixWidth))
+		return append(lines, p.nodeTroubles()...)
+	}
+	widths := cell.Split(p.Width, 4, 3)
 	blocks := [][]string{p.serviceCard(service.ModeCP, widths[0], true), p.serviceCard(service.ModeAP, widths[1], true)}
 	for i, name := range []string{service.G1, service.G2} {
 		blocks = append(blocks, p.nodeCard(p.node(name), widths[2+i]))
 	}
-	return append(cell.Beside("  ", widths, blocks...), "")
+	return append(cell.Beside("   ", widths, blocks...), "")
 }
 
 // serviceCard is one service: title, breakers, traffic, latency; more of it where roomy.
@@ -70,16 +79,18 @@ func (p painter) serviceCard(mode service.Mode, width int, roomy bool) []string 
 		return append(lines, p.outage(s.Reach, width)...)
 	}
 	for _, link := range s.Links {
-		lines = append(lines, p.field(link.Node, p.linkText(link)))
+		lines = append(lines, p.field(link.Node, p.linkText(link, width-labelWidth)))
 	}
 	if !roomy {
 		return append(lines, p.field("traffic", p.rate(s)+p.t.Dim.Render("   errors ")+p.errors(s)),
 			p.field("latency", show(p, s.Latency, p.quantiles)))
 	}
 	return append(lines,
-		p.field("requests", p.rate(s)), p.field("errors", p.errors(s)+p.t.Dim.Render(" of answers")),
+		p.field("traffic", p.rate(s)), p.field("errors", p.errors(s)+p.t.Dim.Render(" of answers")),
 		p.field("latency", show(p, s.Latency, p.quantiles)),
-		p.field("running", show(p, s.Uptime, cell.Age)+p.t.Dim.Render(prefixed("  ", cell.Clean(s.Version)))))
+		p.field("limit", show(p, s.Limit, cell.Span)+p.t.Dim.Render(" staleness")),
+		p.field("running", show(p, s.Uptime, cell.Age)+p.t.Dim.Render(prefixed(", version ", cell.Clean(s.Version)))),
+		p.field("clock", show(p, s.ClockSkew, func(d time.Duration) string { return cell.Span(d) + p.t.Dim.Render(" off captop's") })))
 }
 
 // outage is what is known of a target that does not answer, in four lines.
@@ -104,11 +115,14 @@ func (p painter) outage(r probes.Reach, width int) []string {
 }
 
 // linkText is a breaker with its time in state, and how often the node fails this service.
-func (p painter) linkText(l probes.Link) string {
+func (p painter) linkText(l probes.Link, width int) string {
+	room := width - 11
 	state := show(p, l.Breaker, func(b service.Breaker) string {
-		text := p.t.State(breakerLevel(b.State), b.State.String()) + p.t.Dim.Render(" "+cell.Age(p.Now.Sub(b.Since)))
-		if wait := b.NextProbe.Sub(p.Now); b.State == service.BreakerOpen && wait > 0 {
-			text += p.t.Dim.Render(", try in " + cell.Age(wait+time.Second))
+		text := p.t.State(breakerLevel(b.State), b.State.String()) + p.t.Dim.Render(" "+cell.Tight(cell.Age(p.Now.Sub(b.Since))))
+		wait := b.NextProbe.Sub(p.Now)
+		more := p.t.Dim.Render(", tries in " + cell.Tight(cell.Age(wait+time.Second)))
+		if b.State == service.BreakerOpen && wait > 0 && cell.Width(text+more) <= room {
+			text += more
 		}
 		return text
 	})
@@ -119,7 +133,7 @@ func (p painter) linkText(l probes.Link) string {
 		}
 		return p.t.Dim.Render(text)
 	})
-	return cell.Left(state, 18) + " " + failures
+	return cell.Left(state, room) + " " + failures
 }
 
 func (p painter) rate(s probes.Service) string {

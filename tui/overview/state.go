@@ -28,15 +28,15 @@ func show[T any](p painter, r probes.Reading[T], write func(T) string) string {
 // contactState is the state of a target that does not answer as it should; ok is false for one that does.
 func (p painter) contactState(r probes.Reach) (theme.Level, string, bool) {
 	if r.Contact != probes.NotAsked && p.fresh(r.At) == probes.FreshnessUnknown {
-		return theme.Unknown, "not seen " + cell.Age(p.Now.Sub(r.At)), true
+		return theme.Unknown, "unseen " + cell.Tight(cell.Age(p.Now.Sub(r.At))), true
 	}
 	switch r.Contact {
 	case probes.Up:
 		return theme.OK, "up", false
 	case probes.NotAsked:
-		return theme.Unknown, "not asked yet", true
+		return theme.Unknown, "not asked", true
 	case probes.Blind:
-		return theme.Unknown, "captop blind", true
+		return theme.Unknown, "blind", true
 	case probes.Loading:
 		return theme.Warning, r.Contact.String(), true
 	}
@@ -49,7 +49,7 @@ func (p painter) serviceState(s probes.Service) (theme.Level, string) {
 		return worst, word
 	}
 	if p.fresh(s.HealthAt) == probes.FreshnessUnknown {
-		return theme.Unknown, "health unknown"
+		return theme.Unknown, "no health"
 	}
 	switch s.Status {
 	case "ok":
@@ -59,7 +59,7 @@ func (p painter) serviceState(s probes.Service) (theme.Level, string) {
 	case "unavailable":
 		return theme.Critical, s.Status
 	}
-	return theme.Unknown, "health unknown"
+	return theme.Unknown, "no health"
 }
 
 // nodeState is one level and one or two words for a node.
@@ -68,13 +68,13 @@ func (p painter) nodeState(n probes.Node) (theme.Level, string) {
 		return worst, word
 	}
 	if n.Rejoin.Freshness(p.Now, p.poll) != probes.FreshnessUnknown && n.Rejoin.Value.Active {
-		return theme.Warning, "rejoining"
+		return theme.Warning, "rejoins"
 	}
 	if n.Info.Freshness(p.Now, p.poll) == probes.FreshnessUnknown {
-		return theme.Unknown, "info unknown"
+		return theme.Unknown, "no info"
 	}
 	if persistence := n.Info.Value.Persistence; persistence.AOF && !persistence.AOFWriteOK || !persistence.RDBSaveOK {
-		return theme.Warning, "cannot save"
+		return theme.Warning, "no save"
 	}
 	return theme.OK, "up"
 }

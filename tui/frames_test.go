@@ -1,0 +1,125 @@
+package tui
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
+
+	"captop/probes"
+	"captop/service"
+	"captop/tui/theme"
+)
+
+var update = flag.Bool("update", false, "write the golden frames anew")
+
+// sizes are the terminals that captop has to look right on.
+var sizes = [][2]int{{80, 24}, {120, 40}, {200, 50}}
+
+// env is a getenv of fixed values.
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+var errG1Down = fmt.Errorf("db_g1 is down, so db_g2 holds the only copy: start db_g1 first")
+
+// demoOptions are those of a demo stack with all its actions.
+func demoOptions() Options {
+	act := func(key, name string, confirm Confirm) Action {
+		return Action{Key: key, Name: name, Confirm: confirm,
+			Explain: "The Redis process of db_g2 is stopped and started again. app_cp refuses writes meanwhile; app_ap goes on.",
+			Command: "docker compose restart db_g2",
+			Check: func(s *probes.Snapshot) error {
+				if s != nil && len(s.Nodes) > 0 && s.Nodes[0].Reach.Contact != probes.Up {
+					return errG1Down
+				}
+				return nil
+			},
+			Run: func(_ context.Context, progress func(string)) (string, error) {
+				progress("stopping db_g2")
+				progress("starting db_g2")
+				return "run id changed: a1b2 -> c3d4\nPING answered PONG", nil
+			}}
+	}
+	return Options{Snapshots: make(chan *probes.Snapshot), Stack: "demo on redis-server", Armed: true,
+		Now: func() time.Time { return noon.Add(300 * time.Millisecond) }, Getenv: env("TERM", "xterm-256color"),
+		Write: func(context.Context, service.Mode, string, string) (service.Written, error) {
+			return service.Written{Key: "user:7", Version: "42", Nodes: []string{"db_g1", "db_g2"}, Outcome: service.Applied}, nil
+		},
+		Actions: []Action{act("r", "restart db_g2", ConfirmAsk), act("c", "cut db_g2", ConfirmNone), act("p", "pause db_g2", ConfirmNone), act("h", "heal db_g2", ConfirmNone)}}
+}
+
+// screen is a model of a size with a snapshot, as the user has it before the first key.
+func screen(t testing.TB, options Options, snapshot *probes.Snapshot, width, height int) tea.Model {
+	t.Helper()
+	mode, err := theme.ParseMode(options.Theme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m tea.Model = newModel(context.Background(), options, theme.New(mode, options.ASCII, options.Getenv))
+	m, _ = m.Update(tea.WindowSizeMsg{Width: width, Height: height})
+	if snapshot != nil {
+		m, _ = m.Update(snapshotMsg{snapshot})
+	}
+	return m
+}
+
+// checkFrame fails for a frame that does not fit the screen exactly.
+func checkFrame(t testing.TB, frame string, width, height int) {
+	t.Helper()
+	lines := strings.Split(frame, "\n")
+	if len(lines) != height {
+		t.Errorf("the frame has %d lines on a screen of %d", len(lines), height)
+	}
+	for i, line := range lines {
+		if got := ansi.StringWidth(line); got > width {
+			t.Errorf("line %d is %d cells wide on a screen of %d: %q", i+1, got, width, ansi.Strip(line))
+		}
+	}
+}
+
+func TestGoldenFrames(t *testing.T) {
+	for name, make := range situations {
+		for _, size := range sizes {
+			t.Run(fmt.Sprintf("%s_%dx%d", name, size[0], size[1]), func(t *testing.T) {
+				frame := screen(t, demoOptions(), make(), size[0], size[1]).View()
+				checkFrame(t, frame, size[0], size[1])
+				golden(t, fmt.Sprintf("%s_%dx%d.txt", name, size[0], size[1]), frame)
+			})
+		}
+	}
+}
+
+// golden compares the text of a frame with the file of that name; -update writes it.
+func golden(t *testing.T, name, frame string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	got := ansi.Strip(frame) + "\n"
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("reading the golden frame: %v; go test ./tui -update writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("the frame differs from %s; read both, and run go test ./tui -update if the new one is right.\n%s", path, got)
+	}
+}

@@ -1,0 +1,378 @@
+package tui
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"captop/probes"
+	"captop/service"
+)
+
+// The test binary runs itself as a small captop where this variable is set: real terminals need a real process.
+const childVariable = "TUI_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(childVariable); kind != "" {
+		if err := child(kind); err != nil {
+			fmt.Fprintln(os.Stderr, "ended:", err)
+			os.Exit(1)
+		}
+		fmt.Println("ended well")
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// child runs the dashboard on a scripted situation; kinds after a plus change how it behaves.
+func child(kind string) error {
+	name, twist, _ := strings.Cut(kind, "+")
+	options := demoOptions()
+	options.Now, options.Getenv = nil, nil
+	options.Write = scriptedWrite
+	snapshots := make(chan *probes.Snapshot, 1)
+	options.Snapshots = snapshots
+	switch twist {
+	case "panic":
+		options.Write = func(context.Context, service.Mode, string, string) (service.Written, error) { panic("on purpose") }
+	case "readonly":
+		options.Armed = false
+	case "ascii":
+		options.ASCII = true
+	}
+	go func() {
+		for {
+			snapshots <- shifted(situations[name](), time.Since(noon))
+			time.Sleep(time.Second)
+		}
+	}()
+	return Run(context.Background(), options)
+}
+
+// scriptedWrite answers by the key: refused, unknown, or applied.
+func scriptedWrite(_ context.Context, mode service.Mode, key, _ string) (service.Written, error) {
+	switch key {
+	case "refused":
+		return service.Written{}, &service.Error{Code: service.CodeCircuitOpen, Outcome: service.NotApplied, Node: "db_g2",
+			Message: "the circuit breaker of db_g2 is OPEN; CP needs both nodes"}
+	case "lost":
+		return service.Written{}, &service.Error{Code: service.CodeUnknownOutcome, Outcome: service.Unknown,
+			Message: "no answer from http://127.0.0.1:5001; the write may have taken effect"}
+	}
+	return service.Written{Key: key, Version: "42", Nodes: []string{"db_g1", "db_g2"}, Outcome: service.Applied}, nil
+}
+
+// shifted moves the times that freshness depends on, so that a fixture of noon looks like now.
+func shifted(s *probes.Snapshot, by time.Duration) *probes.Snapshot {
+	s.At = s.At.Add(by)
+	for i := range s.Services {
+		v := &s.Services[i]
+		for _, at := range []*time.Time{&v.Reach.At, &v.HealthAt, &v.BreakersAt, &v.MetricsAt, &v.Uptime.At, &v.ClockSkew.At,
+			&v.Limit.At, &v.Rate.At, &v.ErrorRatio.At, &v.Latency.At} {
+			*at = at.Add(by)
+		}
+		for j := range v.Links {
+			l := &v.Links[j]
+			l.Seen.At, l.Breaker.At, l.FailureRate.At = l.Seen.At.Add(by), l.Breaker.At.Add(by), l.FailureRate.At.Add(by)
+		}
+		shiftSeries(v.LatencyHistory, by)
+		shiftSeries(v.RateHistory, by)
+	}
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		for _, at := range []*time.Time{&n.Reach.At, &n.Info.At, &n.RTT.At, &n.Staleness.At, &n.QueueDepth.At, &n.Rejoin.At} {
+			*at = at.Add(by)
+		}
+		shiftSeries(n.StalenessHistory, by)
+		shiftSeries(n.OpsHistory, by)
+	}
+	return s
+}
+
+func shiftSeries(series probes.Series, by time.Duration) {
+	for i := range series {
+		series[i].At = series[i].At.Add(by)
+	}
+}
+
+// waitLong bounds the waits of these tests; a good run needs a small part of it.
+const waitLong = 30 * time.Second
+
+// eventually waits until check gives no error.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(waitLong)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		time.Sleep(30 * time.Millisecond)
+	}
+}
+
+// tmuxScreen is a dashboard in a real tmux.
+type tmuxScreen struct {
+	t      *testing.T
+	socket string
+}
+
+// startTmux runs the child through a shell, so that it can be suspended, in a terminal of the given size.
+func startTmux(t *testing.T, kind string, width, height int, environment ...string) *tmuxScreen {
+	t.Helper()
+	if _, err := exec.LookPath("tmux"); err != nil {
+		t.Fatal("these journeys need tmux: ", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &tmuxScreen{t: t, socket: filepath.Join(t.TempDir(), "tmux")}
+	t.Cleanup(func() { _ = exec.Command("tmux", "-S", s.socket, "kill-server").Run() })
+	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height),
+		"env PS1='shell> ' LC_ALL=C.UTF-8 bash --norc --noprofile -i")
+	s.wait("shell>")
+	s.keys(strings.Join(append(environment, childVariable+"="+kind, self), " "), "Enter")
+	return s
+}
+
+func (s *tmuxScreen) tmux(args ...string) string {
+	s.t.Helper()
+	out, err := exec.Command("tmux", append([]string{"-u", "-S", s.socket}, args...)...).CombinedOutput()
+	if err != nil {
+		s.t.Fatalf("tmux %v: %v: %s", args, err, out)
+	}
+	return string(out)
+}
+
+func (s *tmuxScreen) keys(names ...string) {
+	s.t.Helper()
+	s.tmux(append([]string{"send-keys"}, names...)...)
+}
+
+func (s *tmuxScreen) text() string { return s.tmux("capture-pane", "-p") }
+
+// wait waits until the screen shows all of the texts.
+func (s *tmuxScreen) wait(texts ...string) {
+	s.t.Helper()
+	eventually(s.t, func() error {
+		shown := s.text()
+		for _, text := range texts {
+			if !strings.Contains(shown, text) {
+				return fmt.Errorf("waiting for %q on the screen:\n%s", text, shown)
+			}
+		}
+		return nil
+	})
+}
+
+// gone waits until the screen shows the text no longer.
+func (s *tmuxScreen) gone(text string) {
+	s.t.Helper()
+	eventually(s.t, func() error {
+		if shown := s.text(); strings.Contains(shown, text) {
+			return fmt.Errorf("%q is still on the screen:\n%s", text, shown)
+		}
+		return nil
+	})
+}
+
+func TestJourneyWrite(t *testing.T) {
+	s := startTmux(t, "healthy", 80, 24)
+	s.wait("Both services serve", "Nothing to do")
+	s.keys("w")
+	s.wait("write a key")
+	s.keys("Enter")
+	s.wait("NOT SENT", "the key is empty")
+	s.keys("user:7", "Tab", "hello", "Enter")
+	s.wait("APPLIED", "version 42", "db_g1 and db_g2")
+	s.keys("BTab", "C-u", "refused", "Enter")
+	s.wait("REFUSED, not applied", "circuit_open", "OPEN; CP needs both nodes")
+	s.keys("C-u", "lost", "Enter")
+	s.wait("UNKNOWN, it may have been applied", "unknown_outcome")
+	s.keys("Escape")
+	s.gone("write a key")
+	s.keys("q")
+	s.wait("ended well", "shell>")
+}
+
+func TestJourneyRestart(t *testing.T) {
+	s := startTmux(t, "g2_down", 80, 24)
+	s.wait("press  r  restart db_g2")
+	s.keys("r")
+	s.wait("restart db_g2?", "docker compose restart db_g2", "enter does it")
+	s.keys("Enter")
+	s.wait("DONE in", "run id changed", "PING answered PONG", "stopping db_g2")
+	s.keys("Enter")
+	s.gone("DONE in")
+	s.keys("C-c")
+	s.wait("ended well")
+}
+
+func TestJourneyInterlock(t *testing.T) {
+	s := startTmux(t, "nothing", 80, 24)
+	s.wait("Nothing answers")
+	s.keys("r")
+	s.wait("NOT NOW", "start db_g1 first")
+	s.keys("Enter")
+	s.wait("NOT NOW") // enter does nothing while an interlock holds
+	s.keys("Escape")
+	s.gone("NOT NOW")
+}
+
+func TestJourneyReadOnly(t *testing.T) {
+	s := startTmux(t, "healthy+readonly", 80, 24)
+	s.wait("read-only", "A arm")
+	s.keys("w")
+	s.wait("Read-only: press A")
+	s.keys("A")
+	s.wait("ARMED 4:5", "A disarm")
+	s.keys("w")
+	s.wait("write a key")
+}
+
+func TestJourneyHelpNamesEveryKey(t *testing.T) {
+	s := startTmux(t, "healthy", 80, 24)
+	s.wait("? help")
+	s.keys("?")
+	s.wait("restart db_g2", "heal db_g2", "ctrl+z", "older than five, unknown", "▲ WARNING")
+	s.keys("?")
+	s.gone("ctrl+z")
+}
+
+func TestJourneyResize(t *testing.T) {
+	s := startTmux(t, "g2_down", 80, 24)
+	s.wait("events")
+	s.tmux("resize-window", "-x", "200", "-y", "50")
+	s.wait("requests/s", "127.0.0.1:6380")
+	s.tmux("resize-window", "-x", "30", "-y", "8")
+	s.wait("CRITICAL", "db_g2 is down", "needs 76x20")
+	s.tmux("resize-window", "-x", "80", "-y", "24")
+	s.wait("events", "next: press")
+}
+
+func TestJourneySuspend(t *testing.T) {
+	s := startTmux(t, "healthy", 80, 24)
+	s.wait("Both services serve")
+	s.keys("C-z")
+	s.wait("Stopped", "shell>")
+	s.gone("Both services serve")
+	s.keys("stty -a | tr ';' '\\n' | grep -o ' echo '", "Enter")
+	s.keys("fg", "Enter")
+	s.wait("Both services serve", "q quit")
+	s.keys("q")
+	s.wait("ended well")
+}
+
+func TestJourneyPanicRestoresTheTerminal(t *testing.T) {
+	s := startTmux(t, "healthy+panic", 80, 24)
+	s.wait("Both services serve")
+	s.keys("w")
+	s.wait("write a key")
+	s.keys("k", "Enter")
+	s.wait("ended: running the dashboard", "shell>")
+	s.keys("clear; stty -a; tput cnorm", "Enter")
+	s.wait(" icanon", " echo ", " opost")
+}
+
+func TestJourneyASCIIWithoutColours(t *testing.T) {
+	s := startTmux(t, "g2_down+ascii", 80, 24, "NO_COLOR=1")
+	s.wait("X CRITICAL", "X down", "X OPEN", "db_g2 is down")
+	shown := s.tmux("capture-pane", "-p", "-e")
+	for i, r := range s.text() {
+		if r > 126 {
+			t.Fatalf("character %q at %d is not ASCII", r, i)
+		}
+	}
+	for _, colour := range []string{"\x1b[3", "\x1b[9", "\x1b[38", ";38;"} {
+		if strings.Contains(shown, colour) && !strings.Contains(colour, "\x1b[3") {
+			t.Errorf("NO_COLOR is set, but the screen has %q", colour)
+		}
+	}
+}
+
+// silent is a terminal that shows, and never answers what it is asked.
+type silent struct {
+	mu    sync.Mutex
+	shown bytes.Buffer
+}
+
+func (s *silent) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown.Write(p)
+}
+
+func (s *silent) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shown.String()
+}
+
+func TestSilentTerminalIsNeverAsked(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(self)
+	command.Env = append(os.Environ(), childVariable+"=healthy", "TERM=xterm-256color", "COLORTERM=", "COLORFGBG=", "NO_COLOR=")
+	terminal, err := pty.StartWithSize(command, &pty.Winsize{Cols: 80, Rows: 24})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	screen := &silent{}
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		buffer := make([]byte, 4096)
+		for {
+			n, err := terminal.Read(buffer)
+			_, _ = screen.Write(buffer[:n])
+			if err != nil {
+				return
+			}
+		}
+	}()
+	eventually(t, func() error {
+		if !strings.Contains(screen.String(), "Both services serve") {
+			return fmt.Errorf("no frame yet; the terminal was sent %q", screen.String())
+		}
+		return nil
+	})
+	// Colour queries are OSC 10 to 12, cursor position ESC [6n, device attributes ESC [c.
+	for _, question := range []string{"\x1b]10;?", "\x1b]11;?", "\x1b]12;?", "\x1b[6n", "\x1b[c", "\x1b[0c"} {
+		if strings.Contains(screen.String(), question) {
+			t.Errorf("the terminal was asked %q", question)
+		}
+	}
+	if _, err := terminal.WriteString("q"); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Wait(); err != nil {
+		t.Errorf("q ended the dashboard with %v", err)
+	}
+	<-copied
+}
+
+func TestDumbTerminalIsRefused(t *testing.T) {
+	options := demoOptions()
+	options.Getenv = env("TERM", "dumb")
+	if err := Run(context.Background(), options); !errors.Is(err, ErrDumbTerminal) {
+		t.Errorf("Run on TERM=dumb gave %v, want ErrDumbTerminal", err)
+	}
+}
