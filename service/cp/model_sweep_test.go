@@ -1,7 +1,6 @@
 package cp
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -30,7 +29,7 @@ func (m *model) sweeps(w world) string {
 		if label == "" {
 			continue
 		}
-		if wrong := m.visit(next, fmt.Sprintf("sweeper %d: %s", i, label), ""); wrong != "" {
+		if wrong := m.visit(next, "", "sweeper", i, label); wrong != "" {
 			return wrong
 		}
 	}
@@ -109,7 +108,7 @@ func worlds() []bounds {
 		}
 		b.name, b.reads = name+", read at the head", [2]int{1, 0}
 		all = append(all, b)
-		b.name, b.reads = name+", read at the tail", [2]int{0, 2}
+		b.name, b.reads = name+", read at the tail", [2]int{0, 1}
 		all = append(all, b)
 	}
 	return all

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ type model struct {
 	seen   map[uint64]bool
 	queue  []world
 	origin []int32 // of a state, in queue
-	labels []string
+	labels [][]any // what led to a state, printed only if it must be
 	at     int32
 }
 
@@ -131,7 +132,9 @@ func (m *model) dataID(c contents) uint16 {
 	return id
 }
 
-func runName(at side, run uint8) string { return fmt.Sprintf("%c%d", "ht"[at], run) }
+var runNames = [2][3]string{head: {"", "h1", "h2"}, tail: {"", "t1", "t2"}}
+
+func runName(at side, run uint8) string { return runNames[at][run] }
 
 func (w *world) runs() [2]string {
 	return [2]string{head: runName(head, w.run[head]), tail: runName(tail, w.run[tail])}
@@ -204,7 +207,7 @@ func field(text, name string) string {
 
 // walk visits every state and gives the first violation, with the way to it, or "".
 func (m *model) walk() string {
-	m.visit(m.initial(), "start", "")
+	m.visit(m.initial(), "", "start")
 	for ; int(m.at) < len(m.queue); m.at++ {
 		if len(m.queue) > m.bounds.states {
 			m.t.Fatalf("more than %d states", m.bounds.states)
@@ -216,12 +219,12 @@ func (m *model) walk() string {
 	return ""
 }
 
-func (m *model) visit(w world, label, wrong string) string {
+func (m *model) visit(w world, wrong string, label ...any) string {
 	if wrong == "" && w.denied&w.returned != 0 {
 		wrong = "a write that was called not applied was read"
 	}
 	if wrong != "" {
-		return wrong + "\n  " + label
+		return wrong + "\n  " + fmt.Sprintln(label...)
 	}
 	digest := maphash.Comparable(m.seed, w)
 	if !m.seen[digest] {
@@ -235,7 +238,7 @@ func (m *model) visit(w world, label, wrong string) string {
 func (m *model) path() string {
 	var b strings.Builder
 	for at := m.at; at > 0; at = m.origin[at] {
-		fmt.Fprintf(&b, "\n  %s", m.labels[at])
+		fmt.Fprint(&b, "  ", fmt.Sprintln(m.labels[at]...))
 	}
 	return b.String()
 }
@@ -308,7 +311,7 @@ func (m *model) starts(w world) string {
 	for who := range writers {
 		if w.actors[who].rounds == 0 {
 			name := string("AB"[who])
-			if wrong := m.visit(m.begin(w, who, newWrite(w.runs(), name, name)), "write "+name+" starts", ""); wrong != "" {
+			if wrong := m.visit(m.begin(w, who, newWrite(w.runs(), name, name)), "", "write", name, "starts"); wrong != "" {
 				return wrong
 			}
 		}
@@ -319,7 +322,7 @@ func (m *model) starts(w world) string {
 	key := m.datas[w.data[head]].key
 	if r := w.actors[resolver]; int(r.rounds) < m.bounds.resolves && !r.waiting && field(key, "dn") != "" {
 		t := newResolve(w.runs(), field(key, "dn"), field(key, "dt"), true)
-		if wrong := m.visit(m.begin(w, resolver, t), "resolver starts on "+t.n, ""); wrong != "" {
+		if wrong := m.visit(m.begin(w, resolver, t), "", "resolver starts on", t.n); wrong != "" {
 			return wrong
 		}
 	}
@@ -328,7 +331,7 @@ func (m *model) starts(w world) string {
 		if idle := a.task == 0; idle && int(a.rounds) < m.bounds.reads[at] {
 			next := w
 			next.actors[readers+i].bound = max(w.acked, w.read)
-			if wrong := m.visit(m.begin(next, readers+i, newRead(w.runs(), at)), fmt.Sprintf("read at %d starts", at), ""); wrong != "" {
+			if wrong := m.visit(m.begin(next, readers+i, newRead(w.runs(), at)), "", "read starts at", at); wrong != "" {
 				return wrong
 			}
 		}
@@ -346,7 +349,7 @@ func (m *model) retry(w world, who int) string {
 		return ""
 	}
 	t.need = nothing
-	return m.visit(m.proceed(w, who, t), fmt.Sprintf("actor %d asks again", who), "")
+	return m.visit(m.proceed(w, who, t), "", "asks again: actor", who)
 }
 
 // answers delivers each request under way.
@@ -360,12 +363,11 @@ func (m *model) answers(w world) string {
 		next := w
 		next.drop(i)
 		next.change(m, r.at, e.data)
-		label := fmt.Sprintf("actor %d: %s %v at %d -> %v", f.who, r.script, r.args[:r.count], r.at, e.reply)
 		wrong := ""
 		if a := w.actors[f.who]; a.waiting && a.task == f.task {
 			next, wrong = m.deliver(next, int(f.who), m.tasks[f.task].answered(e.reply))
 		}
-		if wrong = m.visit(next, label, wrong); wrong != "" {
+		if wrong = m.visit(next, wrong, "actor", f.who, r.script, "at", r.at, "->", e.reply); wrong != "" {
 			return wrong
 		}
 	}
@@ -420,11 +422,9 @@ func (w *world) noteWrite(m *model, who int, before result, t task) {
 	}
 }
 
-func number(n string) (v uint8) {
-	if n != "" {
-		fmt.Sscan(n, &v)
-	}
-	return v
+func number(n string) uint8 {
+	v, _ := strconv.Atoi(n) // "" is none: 0
+	return uint8(v)
 }
 
 func (w world) noteRead(m *model, who int, t task) (world, string) {
@@ -460,7 +460,7 @@ func (m *model) giveUps(w world) string {
 		}
 		t := m.tasks[a.task]
 		next, wrong := m.deliver(w, who, t.lost(true))
-		if wrong := m.visit(next, fmt.Sprintf("actor %d waits no longer", who), wrong); wrong != "" {
+		if wrong := m.visit(next, wrong, "waits no longer: actor", who); wrong != "" {
 			return wrong
 		}
 		for i, f := range w.flights {
@@ -469,7 +469,7 @@ func (m *model) giveUps(w world) string {
 				refused := w
 				refused.drop(i)
 				next, wrong := m.deliver(refused, who, t.lost(false))
-				if wrong := m.visit(next, fmt.Sprintf("actor %d is refused", who), wrong); wrong != "" {
+				if wrong := m.visit(next, wrong, "is refused: actor", who); wrong != "" {
 					return wrong
 				}
 			}
@@ -487,9 +487,11 @@ func (m *model) crash(w world) string {
 	options := []uint16{w.data[at]}
 	for id := range strings.SplitSeq(strings.TrimSuffix(w.past, ","), ",") {
 		if id != "" {
-			var data uint16
-			fmt.Sscan(id, &data)
-			options = append(options, data)
+			data, err := strconv.Atoi(id)
+			if err != nil {
+				m.t.Fatal(err)
+			}
+			options = append(options, uint16(data))
 		}
 	}
 	for _, data := range options {
@@ -501,7 +503,7 @@ func (m *model) crash(w world) string {
 				next.drop(i)
 			}
 		}
-		if wrong := m.visit(next, fmt.Sprintf("CRASH of %d back to %+v", at, m.datas[data]), ""); wrong != "" {
+		if wrong := m.visit(next, "", "CRASH of", at, "back to contents", data); wrong != "" {
 			return wrong
 		}
 	}
