@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Everything that has to hold before a change lands: installs what the tests need, then checks format, vet,
+# staticcheck and the tests with the race detector. Run it as it is, from anywhere; CI runs the same.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+section() { printf '\n== %s\n' "$*"; }
+
+# need COMMAND PACKAGE: makes sure that a command that the tests use is there.
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+need redis-server redis-server
+need redis-benchmark redis-tools
+need tmux tmux
+need gcc gcc # the race detector links with it
+
+section "what the tests need"
+if [ ${#missing[@]} -gt 0 ]; then
+  if ! command -v apt-get >/dev/null 2>&1; then
+    echo "run_tests.sh: please install ${missing[*]} (the names are Debian's), then run this again" >&2
+    exit 1
+  fi
+  as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+redis-server --version
+tmux -V
+go version
+
+section "gofmt"
+unformatted=$(gofmt -l $(git ls-files '*.go'))
+if [ -n "$unformatted" ]; then
+  printf 'run_tests.sh: gofmt would change:\n%s\n' "$unformatted" >&2
+  exit 1
+fi
+
+section "go vet"
+go vet ./...
+
+section "staticcheck"
+go tool staticcheck ./...
+
+section "go test -race"
+go test -race -timeout 20m ./...
