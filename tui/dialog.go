@@ -28,8 +28,15 @@ type seen struct {
 // boxWidth is the widest that a dialog gets; longer lines are hard to read.
 const boxWidth = 76
 
+// A dialog needs this much room; on less the screen only says that one is open.
+const leastWidth, leastHeight = 24, 6
+
 // over draws a dialog's box in the middle of the screen's lines.
 func over(lines []string, width int, d dialog, s seen) []string {
+	if width < leastWidth || len(lines) < leastHeight {
+		title, _ := d.view(width, s)
+		return append([]string{cell.Cut(title+": no room", width)}, lines[1:]...)
+	}
 	outer := min(boxWidth, width)
 	inner := outer - 4
 	title, body := d.view(inner, s)

@@ -28,21 +28,21 @@ func (d help) view(width int, s seen) (string, []string) {
 	row := func(name, what string) {
 		lines = append(lines, t.Key.Render(cell.Right(name, 10))+"  "+cell.Cut(what, width-12))
 	}
+	for _, action := range d.options.Actions {
+		row(action.Key, action.Name)
+	}
 	for _, binding := range d.keys.All() {
 		if binding.Help().Key == d.keys.Write.Help().Key && d.options.Write == nil {
 			continue
 		}
 		row(binding.Help().Key, binding.Help().Desc)
 	}
-	for _, action := range d.options.Actions {
-		row(action.Key, action.Name)
-	}
 	marks := "          "
 	for _, level := range []theme.Level{theme.OK, theme.Warning, theme.Critical, theme.Unknown} {
 		marks += "  " + t.State(level, level.Word())
 	}
 	return "keys", append(lines, "", marks,
-		t.Dim.Render("            ~3 s: that old, older than two polls. ?: older than five, unknown."))
+		t.Dim.Render("            ~3 s: late, that old.  ?: unknown, older than five polls."))
 }
 
 // footKeys are the keys that the footer shows, in order of use.

@@ -193,7 +193,7 @@ func (a answerMsg) lines(width int, t theme.Theme) []string {
 	through := fmt.Sprintf("%s through app_%s in %s", cell.Clean(a.key), a.mode, cell.Span(a.took))
 	if a.err == nil {
 		return append([]string{t.Badge(theme.OK, "APPLIED") + " " + cell.Cut(through, width-12)},
-			"version "+cell.Clean(string(a.written.Version)), "held by "+strings.Join(a.written.Nodes, " and "))
+			"version "+cell.Clean(string(a.written.Version)), "held by "+cell.Clean(strings.Join(a.written.Nodes, " and ")))
 	}
 	level, word := theme.Critical, "UNKNOWN"
 	refusal := &service.Error{Code: service.CodeInternal, Outcome: service.Unknown, Message: a.err.Error()}

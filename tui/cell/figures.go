@@ -11,7 +11,7 @@ import (
 func Span(d time.Duration) string {
 	switch {
 	case d < 0:
-		return "-" + Span(-d)
+		return "-" + Span(-max(d, -math.MaxInt64))
 	case d == 0:
 		return "0 ms"
 	case d < 10*time.Millisecond:
@@ -52,7 +52,7 @@ func Clock(d time.Duration) string {
 // Count writes a number of things in at most five cells: 987, 12.3k, 4.5M.
 func Count(n float64) string {
 	switch {
-	case math.IsNaN(n):
+	case math.IsNaN(n) || math.IsInf(n, 0):
 		return "?"
 	case n < 0:
 		return "-" + Count(-n)

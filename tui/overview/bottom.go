@@ -22,7 +22,7 @@ func (p painter) charts(rows int) []string {
 	widths := cell.Split(p.Width, 2, 2)
 	var staleness, latency []chart.Series
 	for _, n := range p.Snapshot.Nodes {
-		staleness = append(staleness, chart.Series{Name: n.Name, Points: points(n.StalenessHistory)})
+		staleness = append(staleness, chart.Series{Name: cell.Clean(n.Name), Points: points(n.StalenessHistory)})
 	}
 	limit := time.Duration(0)
 	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
@@ -30,7 +30,7 @@ func (p painter) charts(rows int) []string {
 		if count == 0 {
 			continue
 		}
-		latency = append(latency, chart.Series{Name: s.Name, Points: points(s.LatencyHistory)})
+		latency = append(latency, chart.Series{Name: cell.Clean(s.Name), Points: points(s.LatencyHistory)})
 		if s.Limit.Known && (limit == 0 || s.Limit.Value < limit) {
 			limit = s.Limit.Value
 		}
@@ -54,7 +54,7 @@ const twoRowsOfCharts = 18
 
 func (p painter) opsHistories() (all []chart.Series) {
 	for _, n := range p.Snapshot.Nodes {
-		all = append(all, chart.Series{Name: n.Name, Points: points(n.OpsHistory)})
+		all = append(all, chart.Series{Name: cell.Clean(n.Name), Points: points(n.OpsHistory)})
 	}
 	return all
 }
@@ -62,7 +62,7 @@ func (p painter) opsHistories() (all []chart.Series) {
 func (p painter) rateHistories() (all []chart.Series) {
 	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
 		if s, count := p.worst(mode); count > 0 {
-			all = append(all, chart.Series{Name: s.Name, Points: points(s.RateHistory)})
+			all = append(all, chart.Series{Name: cell.Clean(s.Name), Points: points(s.RateHistory)})
 		}
 	}
 	return all
@@ -81,7 +81,7 @@ func (p painter) rates(title string, series []chart.Series, width, rows int) []s
 func (p painter) legend(title string, series []chart.Series, width int, write func(float64) string) string {
 	legend := p.t.Title.Render(title)
 	for i, s := range series {
-		mark, name := [...]string{"━", "┅"}[i%2], s.Name
+		mark, name := [...]string{"━", "┅"}[i%2], cell.Clean(s.Name)
 		if p.t.ASCII {
 			mark = [...]string{"*", "o"}[i%2]
 		}
@@ -96,7 +96,7 @@ func (p painter) legend(title string, series []chart.Series, width int, write fu
 // plot is a titled chart: the legend gives the newest value of each line, and the limit.
 func (p painter) plot(title string, series []chart.Series, limit time.Duration, width, rows int) []string {
 	legend := p.legend(title, series, width, func(ms float64) string {
-		return short(time.Duration(ms * float64(time.Millisecond)))
+		return short(time.Duration(min(ms*float64(time.Millisecond), math.MaxInt64/2)))
 	})
 	note := ""
 	if limit > 0 {
@@ -127,6 +127,9 @@ func points(history probes.Series) []chart.Point {
 	out := make([]chart.Point, len(history))
 	for i, point := range history {
 		out[i] = chart.Point{At: point.At, Value: point.Value}
+		if math.IsInf(point.Value, 0) {
+			out[i].Value = math.NaN() // no figure that could be drawn
+		}
 	}
 	return out
 }

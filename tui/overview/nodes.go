@@ -33,9 +33,9 @@ func (p painter) columns() []column {
 		return func(n probes.Node) string { return show(p, n.Info, write) }
 	}
 	return []column{
-		{"", 5, false, func(n probes.Node) string { return p.t.Title.Render(n.Name) }},
+		{"", 5, false, func(n probes.Node) string { return p.t.Title.Render(cell.Clean(n.Name)) }},
 		{"", 11, false, func(n probes.Node) string { return p.t.State(p.nodeState(n)) }},
-		{"role", 6, false, info(func(i probes.Info) string { return i.Role })},
+		{"role", 6, false, info(func(i probes.Info) string { return cell.Clean(i.Role) })},
 		{"ops/s", 5, true, info(func(i probes.Info) string { return cell.Count(i.OpsPerSecond) })},
 		{"memory", 8, true, info(func(i probes.Info) string { return cell.Bytes(float64(i.UsedMemory)) })},
 		{"clients", 7, true, info(func(i probes.Info) string { return cell.Count(float64(i.Clients)) })},
@@ -87,7 +87,7 @@ func (p painter) nodeMatrix(width int) []string {
 	var blocks [][]string
 	for i, name := range []string{service.G1, service.G2} {
 		n := p.node(name)
-		title := p.section(p.t.Title.Render(n.Name)+" "+p.t.State(p.nodeState(n)), "", widths[i])
+		title := p.section(p.t.Title.Render(cell.Clean(n.Name))+" "+p.t.State(p.nodeState(n)), "", widths[i])
 		block := []string{title}
 		for _, c := range p.columns()[2:] {
 			text := c.text(n)
@@ -106,7 +106,7 @@ func (p painter) nodeTroubles() []string {
 	lines := make([]string, 0, 2)
 	for _, n := range p.Snapshot.Nodes {
 		if more := p.nodeTrouble(n); more != "" {
-			lines = append(lines, p.t.Title.Render(n.Name)+" "+more)
+			lines = append(lines, p.t.Title.Render(cell.Clean(n.Name))+" "+more)
 		}
 	}
 	for len(lines) < 2 {
@@ -186,9 +186,9 @@ func short(d time.Duration) string { return cell.Tight(cell.Span(d)) }
 // nodeCard is one node as a card, for wide screens.
 func (p painter) nodeCard(n probes.Node, width int) []string {
 	level, word := p.nodeState(n)
-	title := p.t.Title.Render(n.Name) + " " + p.t.State(level, word)
+	title := p.t.Title.Render(cell.Clean(n.Name)) + " " + p.t.State(level, word)
 	note := ""
-	if room := width - cell.Width(title) - 4; n.URL != "" && room >= len(host(n.URL)) {
+	if room := width - cell.Width(title) - 4; n.URL != "" && room >= cell.Width(host(n.URL)) {
 		note = p.t.Dim.Render(host(n.URL))
 	}
 	lines := []string{p.section(title, note, width)}
@@ -201,7 +201,7 @@ func (p painter) nodeCard(n probes.Node, width int) []string {
 	}
 	info := func(write func(probes.Info) string) string { return show(p, n.Info, write) }
 	dim := p.t.Dim.Render
-	role := info(func(i probes.Info) string { return i.Role + dim(", up "+cell.Age(i.Uptime)) })
+	role := info(func(i probes.Info) string { return cell.Clean(i.Role) + dim(", up "+cell.Age(i.Uptime)) })
 	if bar := p.rejoin(n, 8); bar != "" {
 		role = cell.Cut(bar, width-labelWidth)
 	}

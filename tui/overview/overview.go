@@ -104,11 +104,11 @@ func (p painter) tiny() []string {
 	if p.Snapshot != nil {
 		for _, s := range p.Snapshot.Services {
 			level, word := p.serviceState(s)
-			lines = append(lines, cell.Left(s.Name, 7)+p.t.State(level, word))
+			lines = append(lines, cell.Left(cell.Clean(s.Name), 7)+p.t.State(level, word))
 		}
 		for _, n := range p.Snapshot.Nodes {
 			level, word := p.nodeState(n)
-			lines = append(lines, cell.Left(n.Name, 7)+p.t.State(level, word))
+			lines = append(lines, cell.Left(cell.Clean(n.Name), 7)+p.t.State(level, word))
 		}
 	}
 	if len(lines) > p.Height-1 {

@@ -66,12 +66,12 @@ func (p painter) serviceCard(mode service.Mode, width int, roomy bool) []string 
 		return []string{p.section(p.t.Title.Render("app_"+string(mode)), "", width), p.t.Dim.Render("not watched")}
 	}
 	level, word := p.serviceState(s)
-	title := p.t.Title.Render(s.Name) + " " + p.t.State(level, word)
+	title := p.t.Title.Render(cell.Clean(s.Name)) + " " + p.t.State(level, word)
 	if count > 1 {
 		title += p.t.Dim.Render(fmt.Sprintf(" worst of %d", count))
 	}
 	note := ""
-	if room := width - cell.Width(title) - 4; room >= len(host(s.URL)) {
+	if room := width - cell.Width(title) - 4; room >= cell.Width(host(s.URL)) {
 		note = p.t.Dim.Render(host(s.URL))
 	}
 	lines := []string{p.section(title, note, width)}
@@ -79,7 +79,7 @@ func (p painter) serviceCard(mode service.Mode, width int, roomy bool) []string 
 		return append(lines, p.outage(s.Reach, width)...)
 	}
 	for _, link := range s.Links {
-		lines = append(lines, p.field(link.Node, p.linkText(link, width-labelWidth)))
+		lines = append(lines, p.field(cell.Clean(link.Node), p.linkText(link, width-labelWidth)))
 	}
 	if !roomy {
 		return append(lines, p.field("traffic", p.rate(s)+p.t.Dim.Render("   errors ")+p.errors(s)),

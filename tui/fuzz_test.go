@@ -1,0 +1,203 @@
+package tui
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+
+	"captop/probes"
+	"captop/service"
+)
+
+// FuzzFrames sends random keys, sizes and messages: no frame may panic or overflow.
+func FuzzFrames(f *testing.F) {
+	for seed := range uint64(40) {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		options := demoOptions()
+		options.ASCII, options.Armed = random.IntN(4) == 0, random.IntN(2) == 0
+		options.Theme = []string{"", "dark", "light", "none"}[random.IntN(4)]
+		width, height := 80, 24
+		m := screen(t, options, nil, width, height)
+		for range 60 {
+			msg := randomMessage(random)
+			if size, ok := msg.(tea.WindowSizeMsg); ok {
+				width, height = size.Width, size.Height
+			}
+			var cmd tea.Cmd
+			m, cmd = m.Update(msg)
+			if follow := answer(cmd, msg); follow != nil {
+				m, _ = m.Update(follow)
+			}
+			if width > 0 && height > 0 {
+				checkFrame(t, m.View(), width, height)
+			}
+		}
+	})
+}
+
+// answer runs the commands that end at once: those of keys. Waiting for a snapshot or the clock does not.
+func answer(cmd tea.Cmd, msg tea.Msg) tea.Msg {
+	if _, isKey := msg.(tea.KeyMsg); !isKey || cmd == nil {
+		return nil
+	}
+	return cmd()
+}
+
+func randomMessage(random *rand.Rand) tea.Msg {
+	switch random.IntN(5) {
+	case 0:
+		return tea.WindowSizeMsg{Width: random.IntN(240), Height: random.IntN(70)}
+	case 1:
+		names := []string{"healthy", "g2_down", "cp_down", "rejoining", "nothing"}
+		return snapshotMsg{nasty(random, situations[names[random.IntN(len(names))]]())}
+	case 2:
+		special := []tea.KeyType{tea.KeyEnter, tea.KeyTab, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace, tea.KeySpace, tea.KeyCtrlU, tea.KeyShiftTab}
+		return tea.KeyMsg{Type: special[random.IntN(len(special))]}
+	}
+	letters := []rune("wrcphA?xyz0 ßé漢字🙂\u202e\u0007")
+	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{letters[random.IntN(len(letters))]}}
+}
+
+// nasty puts text and figures into a snapshot that nobody expects.
+func nasty(random *rand.Rand, s *probes.Snapshot) *probes.Snapshot {
+	texts := []string{"", "\x1b[2J\x1b[31mred", strings.Repeat("very long ", 40), "漢字漢字漢字漢字漢字", "line\nbreak\ttab", "\xff\xfe"}
+	text := func() string { return texts[random.IntN(len(texts))] }
+	s.Verdict.Sentence, s.Verdict.NextStep, s.Verdict.Also = text(), text(), []string{text()}
+	s.At = s.At.Add(time.Duration(random.IntN(20)-10) * time.Second)
+	s.Severity = probes.Severity(random.IntN(4))
+	s.Events = append(s.Events, probes.Event{At: noon, Target: text(), Text: text()})
+	for i := range s.Nodes {
+		s.Nodes[i].Reach.Error, s.Nodes[i].Reach.Contact = text(), probes.Contact(random.IntN(8))
+		s.Nodes[i].Info.Value.UsedMemory = math.MaxInt64 >> random.IntN(60)
+		s.Nodes[i].Rejoin.Value.Active, s.Nodes[i].Rejoin.Value.Waiting = random.IntN(2) == 0, text()
+		s.Nodes[i].StalenessHistory = append(s.Nodes[i].StalenessHistory, probes.Point{At: noon, Value: math.Pow(10, float64(random.IntN(30)))})
+	}
+	for i := range s.Services {
+		s.Services[i].Name, s.Services[i].URL, s.Services[i].Reach.Error = text(), text(), text()
+		s.Services[i].Rate.Value, s.Services[i].Status = math.Inf(1), text()
+		s.Services[i].RateHistory = append(s.Services[i].RateHistory, probes.Point{At: noon, Value: math.Inf(1)}, probes.Point{At: noon, Value: -1})
+	}
+	return s
+}
+
+func TestOldDataIsNeverShownAsGood(t *testing.T) {
+	options := demoOptions()
+	now := noon
+	options.Now = func() time.Time { return now }
+	m := screen(t, options, healthy(), 120, 40)
+	see := func(after time.Duration) string {
+		now = noon.Add(after)
+		m, _ = m.Update(clockMsg(now))
+		return m.View()
+	}
+	if frame := see(time.Second); !strings.Contains(frame, "● OK") || strings.Contains(frame, "~") {
+		t.Errorf("one second after the poll:\n%s", frame)
+	}
+	if frame := see(3 * time.Second); !strings.Contains(frame, "~3 s") {
+		t.Errorf("after three polls nothing is marked as late:\n%s", frame)
+	}
+	frame := see(6 * time.Second)
+	for _, good := range []string{"● OK", "● ok", "● up", "● CLOSED", "4/4"} {
+		if strings.Contains(frame, good) {
+			t.Errorf("after six polls without news the screen still says %q:\n%s", good, frame)
+		}
+	}
+	if !strings.Contains(frame, "captop has not looked for 6 s") {
+		t.Errorf("after six polls without news the verdict does not say so:\n%s", frame)
+	}
+}
+
+func TestQuietScreenWritesOnlyTheClock(t *testing.T) {
+	options := demoOptions()
+	now := noon
+	options.Now = func() time.Time { return now }
+	m := screen(t, options, healthy(), 80, 24)
+	before := strings.Split(m.View(), "\n")
+	now = noon.Add(time.Second)
+	next := shifted(healthy(), time.Second)
+	for i := range next.Nodes { // flat lines, as on a stack where nothing happens
+		next.Nodes[i].StalenessHistory = healthy().Nodes[i].StalenessHistory
+	}
+	for i := range next.Services {
+		next.Services[i].LatencyHistory = healthy().Services[i].LatencyHistory
+	}
+	m, _ = m.Update(snapshotMsg{next})
+	for i, line := range strings.Split(m.View(), "\n") {
+		chartLine := i >= 12 && i <= 18 // these hold curves, which move by their step
+		if i > 0 && !chartLine && line != before[i] {
+			t.Errorf("line %d changed though nothing happened:\n%s\n%s", i+1, before[i], line)
+		}
+	}
+}
+
+func TestActionsThatCannotBePressed(t *testing.T) {
+	run := func(context.Context, func(string)) (string, error) { return "", nil }
+	for _, test := range []struct {
+		actions []Action
+		want    string
+	}{
+		{[]Action{{Key: "q", Name: "x", Run: run}}, `key "q" of "x" is taken by captop itself`},
+		{[]Action{{Key: "r", Name: "a", Run: run}, {Key: "r", Name: "b", Run: run}}, `key "r" of "b" is taken by a`},
+		{[]Action{{Key: "", Name: "x", Run: run}}, `action "x" needs a key and a function to run`},
+		{[]Action{{Key: "z", Name: "x"}}, `action "x" needs a key and a function to run`},
+	} {
+		options := demoOptions()
+		options.Actions = test.actions
+		if err := Run(context.Background(), options); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("Run gave %v, want an error with %q", err, test.want)
+		}
+	}
+}
+
+func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
+	for name, run := range map[string]func(context.Context, func(string)) (string, error){
+		"PING got no answer": func(_ context.Context, progress func(string)) (string, error) {
+			progress("starting db_g2")
+			return "", errors.New("PING got no answer")
+		},
+		errPanicked.Error(): func(context.Context, func(string)) (string, error) { panic("oops") },
+	} {
+		options := demoOptions()
+		options.Actions[1].Run = run
+		m := screen(t, options, healthy(), 80, 24)
+		m, cmd := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("c")})
+		for cmd != nil {
+			msg := cmd()
+			m, cmd = m.Update(msg)
+		}
+		if frame := m.View(); !strings.Contains(frame, "FAILED") || !strings.Contains(frame, name[:15]) {
+			t.Errorf("want FAILED and %q:\n%s", name, frame)
+		}
+	}
+}
+
+func TestAnswerToAnOlderWriteIsDropped(t *testing.T) {
+	m := screen(t, demoOptions(), healthy(), 80, 24)
+	m, _ = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("w")})
+	m, _ = m.Update(answerMsg{number: 7, key: "old", written: service.Written{Version: "1"}})
+	if frame := m.View(); strings.Contains(frame, "APPLIED") {
+		t.Errorf("an answer that nobody waits for is shown:\n%s", frame)
+	}
+}
+
+// BenchmarkFrame is what one frame costs.
+func BenchmarkFrame(b *testing.B) {
+	for _, size := range sizes {
+		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) {
+			m := screen(b, demoOptions(), healthy(), size[0], size[1])
+			for b.Loop() {
+				m.View()
+			}
+		})
+	}
+}
