@@ -33,7 +33,9 @@ type Reading[T any] struct {
 }
 
 // Read makes a known Reading.
-func Read[T any](value T, at time.Time) Reading[T] { return Reading[T]{Value: value, At: at, Known: true} }
+func Read[T any](value T, at time.Time) Reading[T] {
+	return Reading[T]{Value: value, At: at, Known: true}
+}
 
 // Age is the time since the value was true; it means nothing where the value is not known.
 func (r Reading[T]) Age(now time.Time) time.Duration { return now.Sub(r.At) }
@@ -149,12 +151,15 @@ type Service struct {
 	Instance string       `json:"instance,omitempty"`
 	Version  string       `json:"version,omitempty"`
 
-	HealthAt   time.Time              `json:"health_at,omitzero"`   // when each part last answered well
-	BreakersAt time.Time              `json:"breakers_at,omitzero"` //
-	MetricsAt  time.Time              `json:"metrics_at,omitzero"`  //
-	Uptime     Reading[time.Duration] `json:"uptime_ns"`
-	ClockSkew  Reading[time.Duration] `json:"clock_skew_ns"` // its clock minus captop's
-	Limit      Reading[time.Duration] `json:"staleness_limit_ns"`
+	HealthAt   time.Time `json:"health_at,omitzero"`   // when each part last answered well
+	BreakersAt time.Time `json:"breakers_at,omitzero"` //
+	MetricsAt  time.Time `json:"metrics_at,omitzero"`  //
+	// Why the last attempt brought no good answer, "" where it did. Reach says it for the health part.
+	BreakersError string                 `json:"breakers_error,omitempty"`
+	MetricsError  string                 `json:"metrics_error,omitempty"`
+	Uptime        Reading[time.Duration] `json:"uptime_ns"`
+	ClockSkew     Reading[time.Duration] `json:"clock_skew_ns"` // its clock minus captop's
+	Limit         Reading[time.Duration] `json:"staleness_limit_ns"`
 
 	// Over the window of Window seconds that ends at the last scrape. Latency is not known while nobody asks.
 	Window     time.Duration    `json:"window_ns"`

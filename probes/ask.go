@@ -1,0 +1,114 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// maxAnswer bounds what is read of one answer, in bytes.
+const maxAnswer = 8 << 20
+
+// errTooLong: an answer had more than maxAnswer bytes.
+var errTooLong = errors.New("the answer is over 8 MiB")
+
+// answer is what came back.
+type answer struct {
+	status int
+	body   string
+}
+
+// ask is one probe: a plain function that ends with its context.
+type ask func(ctx context.Context) (answer, error)
+
+// newTransport gives connections of captop's own: no proxy between the watcher and what it watches.
+func newTransport() *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.Proxy = nil
+	transport.MaxIdleConnsPerHost = 4
+	return transport
+}
+
+// askHTTP gets base+path. Any HTTP answer is an answer, whatever its status.
+func askHTTP(client *http.Client, base, path, token string) ask {
+	return func(ctx context.Context) (answer, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+path, nil)
+		if err != nil {
+			return answer{}, fmt.Errorf("making a request for %s: %w", path, err)
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			return answer{}, fmt.Errorf("GET %s: %w", path, withoutURL(err))
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+		if err != nil {
+			return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, err)
+		}
+		if len(body) > maxAnswer {
+			return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, errTooLong)
+		}
+		return answer{status: response.StatusCode, body: string(body)}, nil
+	}
+}
+
+// askInfo sends INFO.
+func askInfo(client *redis.Client) ask {
+	return func(ctx context.Context) (answer, error) {
+		body, err := client.Info(ctx).Result()
+		return answer{body: body}, err
+	}
+}
+
+// openRedis makes a client that neither retries nor queues: one attempt tells one thing.
+func openRedis(target NodeTarget, timeout time.Duration) (*redis.Client, error) {
+	if strings.Contains(target.URL, "master_name=") {
+		o, err := redis.ParseFailoverURL(target.URL)
+		if err != nil {
+			return nil, fmt.Errorf("reading the URL of %s: %w", target.Name, withoutURL(err))
+		}
+		o.MaxRetries, o.DialerRetries, o.Protocol = -1, 1, 2
+		o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
+		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+		return redis.NewFailoverClient(o), nil
+	}
+	o, err := redis.ParseURL(target.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL of %s: %w", target.Name, withoutURL(err))
+	}
+	o.MaxRetries, o.DialerRetries, o.Protocol = -1, 1, 2
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = timeout, timeout, timeout, timeout
+	o.ContextTimeoutEnabled, o.DisableIdentity = true, true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	return redis.NewClient(o), nil
+}
+
+// withoutURL keeps the reason of an error and drops the URL that net/url quotes with it: it may hold a password.
+func withoutURL(err error) error {
+	var quoted *url.Error
+	if errors.As(err, &quoted) {
+		return quoted.Err
+	}
+	return err
+}
+
+// bare gives a URL without user, password and query, for screens.
+func bare(text string) string {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return "an unreadable URL"
+	}
+	parsed.User, parsed.RawQuery, parsed.Fragment = nil, "", ""
+	return parsed.String()
+}

@@ -1,0 +1,189 @@
+package probes
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// finding is one thing that is wrong.
+type finding struct {
+	situation string
+	severity  Severity
+	sentence  string
+	since     time.Time
+	byDesign  bool
+	next, key string
+}
+
+// rank orders severities for a verdict: what captop cannot tell may be bad, so it comes before a warning.
+func rank(s Severity) int { return [...]int{Unknown: 2, OK: 0, Warning: 1, Critical: 3}[s] }
+
+// Diagnose puts into words what a Snapshot shows. It is a pure function of s, apart from s.Verdict and s.Severity,
+// which it does not read. What is not known never counts as good.
+func Diagnose(s *Snapshot) Verdict {
+	var found []finding
+	for _, check := range []func(*Snapshot) []finding{
+		blindness, serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
+		identityFindings, trafficFindings, partFindings,
+	} {
+		found = append(found, check(s)...)
+	}
+	if len(found) == 0 {
+		found = unexplained(s)
+	}
+	if len(found) == 0 {
+		return Verdict{Situation: "ok", Severity: OK, Sentence: allWell(s), NextStep: "Nothing to do."}
+	}
+	slices.SortStableFunc(found, func(a, b finding) int { return rank(b.severity) - rank(a.severity) })
+	worst := found[0]
+	v := Verdict{Situation: worst.situation, Severity: worst.severity, Sentence: worst.sentence, Since: worst.since,
+		ByDesign: worst.byDesign, NextStep: worst.next, Key: worst.key}
+	for _, f := range found[1:] {
+		v.Also = append(v.Also, f.sentence)
+	}
+	return v
+}
+
+func allWell(s *Snapshot) string {
+	names := make([]string, 0, len(s.Services))
+	for _, svc := range s.Services {
+		names = append(names, svc.Name)
+	}
+	nodes := make([]string, 0, len(s.Nodes))
+	for _, n := range s.Nodes {
+		nodes = append(nodes, n.Name)
+	}
+	return fmt.Sprintf("All is well: %s reach %s.", and(names), and(nodes))
+}
+
+// and lists names as a sentence does.
+func and(names []string) string {
+	switch len(names) {
+	case 0:
+		return "nobody"
+	case 1:
+		return names[0]
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
+}
+
+// blindness finds captop itself unable to look: nothing asked yet, or not one target answers and none refuses either.
+func blindness(s *Snapshot) []finding {
+	reaches := make([]Reach, 0, len(s.Services)+len(s.Nodes))
+	for _, svc := range s.Services {
+		reaches = append(reaches, svc.Reach)
+	}
+	for _, n := range s.Nodes {
+		reaches = append(reaches, n.Reach)
+	}
+	if len(reaches) == 0 {
+		return []finding{{situation: "no_targets", sentence: "captop has nothing to watch.",
+			next: "Name the services and nodes with --cp, --ap, --g1 and --g2."}}
+	}
+	silent, since := 0, time.Time{}
+	for _, r := range reaches {
+		if (r.Contact == Blind || r.Contact == Hung) && r.Error != "" {
+			silent++
+			since = later(since, r.Since)
+		}
+	}
+	if silent < len(reaches) || silent < 2 {
+		return nil
+	}
+	return []finding{{situation: "captop_blind", severity: Unknown, since: since,
+		sentence: fmt.Sprintf("captop reaches none of its %d targets, and none refuses it: captop itself may be cut off, or everything hangs.",
+			silent),
+		next: "Check this host's network first, then look from another host. " + reaches[0].Error}}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// earliest ignores times that are not known.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// serviceFindings looks at the services themselves.
+func serviceFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, svc := range s.Services {
+		f := finding{since: svc.Reach.Since, severity: Critical, situation: short(svc.Name) + "_" + svc.Reach.Contact.String()}
+		if others := answering(s, svc); others > 0 {
+			f.severity = Warning
+		}
+		why := ": " + svc.Reach.Error
+		switch svc.Reach.Contact {
+		case Up:
+			if svc.Status != "draining" && !svc.Draining {
+				continue
+			}
+			f.situation, f.byDesign = short(svc.Name)+"_draining", true
+			f.sentence = fmt.Sprintf("%s is stopping: it ends what it began and refuses new requests.", svc.Name)
+			f.next = "If nobody meant to stop it, see its log; otherwise wait until it is gone or back."
+			f.since = time.Time{}
+		case NotAsked:
+			f.severity, f.situation = Unknown, short(svc.Name)+"_unknown"
+			f.sentence, f.next = fmt.Sprintf("captop has not heard from %s yet.", svc.Name), "Wait for the next poll."
+		case Down:
+			f.sentence = fmt.Sprintf("%s is down: nobody answers at %s%s.", svc.Name, svc.URL, why)
+			f.next = "Start it, and read the end of its log for why it stopped."
+		case Hung:
+			f.sentence = fmt.Sprintf("%s hangs: it has not answered within captop's timeout%s.", svc.Name, why)
+			f.next = "See whether its process runs or is paused; restart it if it stays like this."
+		case Blind:
+			f.severity = Unknown
+			f.sentence = fmt.Sprintf("captop cannot look at %s%s.", svc.Name, why)
+			f.next = "Check the address and this host's network and DNS. A stopped container loses its name, too."
+		case Denied:
+			f.severity = Unknown
+			f.sentence = fmt.Sprintf("%s refuses captop%s.", svc.Name, why)
+			f.next = "Give captop a token that may read: --token or --token-file."
+		default:
+			f.sentence = fmt.Sprintf("What answers at %s is not a healthy %s%s.", svc.URL, svc.Name, why)
+			f.next = "Check the address, and what listens there."
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// answering counts other instances of the same mode that take requests.
+func answering(s *Snapshot, than Service) int {
+	n := 0
+	for _, svc := range s.Services {
+		if svc.Name != than.Name && svc.Mode == than.Mode && svc.Reach.Contact == Up && !svc.Draining {
+			n++
+		}
+	}
+	return n
+}
+
+func short(name string) string { return strings.TrimPrefix(strings.TrimPrefix(name, "app_"), "db_") }
+
+// unexplained keeps a trouble that a service reports, and captop has no better words for, from being shown as good.
+func unexplained(s *Snapshot) []finding {
+	var found []finding
+	for _, svc := range s.Services {
+		if svc.Status == "ok" {
+			continue
+		}
+		severity := Warning
+		if svc.Status != "degraded" {
+			severity = Critical
+		}
+		found = append(found, finding{situation: short(svc.Name) + "_" + svc.Status, severity: severity,
+			sentence: fmt.Sprintf("%s says that it is %s, and captop does not see why.", svc.Name, svc.Status),
+			next:     "Read its log."})
+	}
+	return found
+}

@@ -1,0 +1,216 @@
+package probes
+
+import (
+	"fmt"
+	"time"
+
+	"captop/service"
+)
+
+// outage is what is known of one node that somebody cannot use.
+type outage struct {
+	node    Node
+	cut     []Service // services that say they cannot reach it
+	reach   []Service // services that say they can
+	since   time.Time
+	details string
+}
+
+func outageOf(s *Snapshot, n Node) outage {
+	o := outage{node: n}
+	if n.Reach.Contact != Up {
+		o.since = n.Reach.Since
+	}
+	for _, svc := range s.Services {
+		for _, link := range svc.Links {
+			if link.Node != n.Name || svc.Reach.Contact != Up || link.Seen.Freshness(s.At, s.Poll) == FreshnessUnknown {
+				continue
+			}
+			if link.Seen.Value.Reachable {
+				o.reach = append(o.reach, svc)
+				continue
+			}
+			o.cut = append(o.cut, svc)
+			o.since = earliest(o.since, link.Seen.Value.Since)
+			o.details = link.Seen.Value.Error
+		}
+	}
+	return o
+}
+
+// out says whether the node serves nobody as far as anybody can tell.
+func (o outage) out() bool {
+	return len(o.reach) == 0 && (len(o.cut) > 0 || o.node.Reach.Contact != Up && o.node.Reach.Contact != Blind &&
+		o.node.Reach.Contact != NotAsked)
+}
+
+// nodeFindings looks at who reaches which node, and says what the services do about it.
+func nodeFindings(s *Snapshot) []finding {
+	outages := make([]outage, 0, len(s.Nodes))
+	allOut := len(s.Nodes) > 1
+	for _, n := range s.Nodes {
+		o := outageOf(s, n)
+		allOut = allOut && o.out()
+		outages = append(outages, o)
+	}
+	if allOut {
+		return []finding{bothOut(outages)}
+	}
+	var found []finding
+	for _, o := range outages {
+		if f, bad := o.finding(); bad {
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+func bothOut(outages []outage) finding {
+	f := finding{situation: "both_out", severity: Critical, byDesign: true,
+		next: "Bring back one node first; the newest data is on the one that went last."}
+	for _, o := range outages {
+		f.since = later(f.since, o.since)
+	}
+	f.sentence = fmt.Sprintf("Both nodes are out: db_g1 %s, db_g2 %s; no service can read or write, and every write is refused.",
+		outages[0].word(), outages[1].word())
+	return f
+}
+
+// word says what is wrong with the node itself.
+func (o outage) word() string {
+	switch o.node.Reach.Contact {
+	case Up:
+		return "is cut off from the services"
+	case Down:
+		return "is down"
+	case Hung:
+		return "hangs or is cut off"
+	case Loading:
+		return "is loading its data from disk"
+	case Denied:
+		return "refuses the password"
+	case Nonsense:
+		return "does not answer as Redis does"
+	}
+	return "cannot be reached by the services"
+}
+
+func (o outage) finding() (finding, bool) {
+	n, name := o.node, o.node.Name
+	f := finding{since: o.since, severity: Critical, byDesign: len(o.cut) > 0}
+	switch {
+	case n.Reach.Contact == Up && len(o.cut) == 0:
+		return f, false
+	case n.Reach.Contact == Up:
+		f.situation = short(name) + "_cut"
+		f.sentence = fmt.Sprintf("%s cannot reach %s, though it answers captop: the link is cut; %s.", and(names(o.cut)), name,
+			o.effects())
+		f.next = fmt.Sprintf("Look at the network, the address and the password between %s and %s. It says: %s",
+			and(names(o.cut)), name, o.details)
+	case (n.Reach.Contact == Blind || n.Reach.Contact == NotAsked) && len(o.cut) == 0:
+		f.situation, f.severity, f.byDesign = short(name)+"_unknown", Unknown, false
+		f.sentence = fmt.Sprintf("captop cannot look at %s: %s.", name, orElse(n.Reach.Error, "not asked yet"))
+		f.next = "Check its address, and this host's network and DNS."
+	case len(o.cut) == 0 && len(o.reach) > 0:
+		f.situation, f.severity, f.byDesign = short(name)+"_unseen", Warning, false
+		f.sentence = fmt.Sprintf("To captop %s %s, but %s still reports it reachable.", name, o.word(), and(names(o.reach)))
+		f.next = fmt.Sprintf("Wait one poll; if it stays, check captop's address and password for %s. %s", name, n.Reach.Error)
+	default:
+		f.situation = short(name) + "_" + n.Reach.Contact.String()
+		f.sentence = fmt.Sprintf("%s %s; %s.", name, o.word(), o.effects())
+		f.next, f.key = o.nextStep()
+	}
+	if len(o.cut) > 0 && len(o.reach) == 0 && !anyCP(o.cut) && n.Reach.Contact == Up {
+		f.severity = Warning // AP goes on with the other node
+	}
+	return f, true
+}
+
+func (o outage) nextStep() (next, key string) {
+	name := o.node.Name
+	switch o.node.Reach.Contact {
+	case Loading:
+		return "Wait: Redis answers when its data is read. Watch its log for progress.", ""
+	case Denied:
+		return fmt.Sprintf("Correct the password of %s in the services' and captop's settings.", name), ""
+	case Hung:
+		return fmt.Sprintf("See whether the process of %s is paused or its disk stalls, and whether its network is cut.", name), ""
+	case Nonsense:
+		return fmt.Sprintf("Check the address of %s and what listens there.", name), ""
+	}
+	if name == service.G2 {
+		return "Restart db_g2; its data is settled with db_g1 before it is believed.", "r"
+	}
+	return fmt.Sprintf("Start %s and watch it rejoin.", name), ""
+}
+
+// effects says what each affected service does, which is what its mode promises.
+func (o outage) effects() string {
+	affected := o.cut
+	if len(affected) == 0 {
+		return "no service reports on it"
+	}
+	peer := service.G1
+	if o.node.Name == service.G1 {
+		peer = service.G2
+	}
+	text, modes := "", map[service.Mode]bool{}
+	for _, svc := range affected {
+		if modes[svc.Mode] {
+			continue
+		}
+		modes[svc.Mode] = true
+		if text != "" {
+			text += "; "
+		}
+		text += o.effect(svc, peer)
+	}
+	return text
+}
+
+func (o outage) effect(svc Service, peer string) string {
+	switch {
+	case svc.Mode == service.ModeAP:
+		text := fmt.Sprintf("%s goes on with %s", svc.Name, peer)
+		if n := o.queued(svc); n > 0 {
+			text += fmt.Sprintf(" (%d keys wait for %s)", n, o.node.Name)
+		}
+		return text
+	case o.node.Name == service.G1:
+		return svc.Name + " refuses writes and reads only settled keys"
+	}
+	return svc.Name + " refuses writes and reads at " + peer
+}
+
+func (o outage) queued(svc Service) int64 {
+	for _, link := range svc.Links {
+		if link.Node == o.node.Name {
+			return link.Seen.Value.QueueDepth
+		}
+	}
+	return 0
+}
+
+func names(services []Service) []string {
+	list := make([]string, 0, len(services))
+	for _, svc := range services {
+		list = append(list, svc.Name)
+	}
+	return list
+}
+
+func anyCP(services []Service) bool {
+	for _, svc := range services {
+		if svc.Mode != service.ModeAP {
+			return true
+		}
+	}
+	return false
+}
+
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
+}

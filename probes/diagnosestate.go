@@ -1,0 +1,231 @@
+package probes
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"captop/service"
+)
+
+// Limits from which something is said.
+const (
+	stuckAfter     = 30 * time.Second       // a breaker that stays OPEN before a node that answers
+	slowNode       = 100 * time.Millisecond // median round trip of INFO
+	fullMemory     = 0.9                    // share of maxmemory
+	warnErrors     = 0.01                   // share of answers of 500 and above
+	criticalErrors = 0.05
+	settled        = 10 * time.Second // after a start, before run ids are compared
+)
+
+// breakerFindings looks for breakers that hold back from a node that the service reaches.
+func breakerFindings(s *Snapshot) []finding {
+	var found []finding
+	eachLink(s, func(svc Service, link Link) {
+		b := link.Breaker
+		if b.Freshness(s.At, s.Poll) == FreshnessUnknown || b.Value.State == service.BreakerClosed || !link.Seen.Value.Reachable ||
+			!nodeUp(s, link.Node) {
+			return
+		}
+		f := finding{situation: short(svc.Name) + "_breaker", severity: Warning, since: b.Value.Since,
+			sentence: fmt.Sprintf("%s's breaker before %s is %s, though the node answers: it is about to try it again.",
+				svc.Name, link.Node, b.Value.State),
+			next: "Wait for the breaker's next probe."}
+		if age := s.At.Sub(b.Value.Since); b.Value.State == service.BreakerOpen && age > stuckAfter {
+			f.situation, f.severity = short(svc.Name)+"_breaker_stuck", Critical
+			f.sentence = fmt.Sprintf("%s's breaker before %s has been OPEN for %s, though the node answers: %s holds back from a healthy node.",
+				svc.Name, link.Node, Span(age), svc.Name)
+			f.next = fmt.Sprintf("Restart %s, and keep its log.", svc.Name)
+		}
+		found = append(found, f)
+	})
+	return found
+}
+
+func eachLink(s *Snapshot, visit func(Service, Link)) {
+	for _, svc := range s.Services {
+		if svc.Reach.Contact != Up {
+			continue
+		}
+		for _, link := range svc.Links {
+			visit(svc, link)
+		}
+	}
+}
+
+func nodeUp(s *Snapshot, name string) bool {
+	for _, n := range s.Nodes {
+		if n.Name == name {
+			return n.Reach.Contact == Up
+		}
+	}
+	return false
+}
+
+// rejoinFindings shows nodes that are being settled with their peer.
+func rejoinFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, n := range s.Nodes {
+		r := n.Rejoin.Value
+		if !n.Rejoin.Known || !r.Active {
+			continue
+		}
+		f := finding{situation: short(n.Name) + "_rejoining", severity: Warning, since: r.Since, byDesign: true,
+			next: "Wait; restart nothing until it is done."}
+		progress := fmt.Sprintf("%d keys", r.Done)
+		if r.Total > 0 {
+			progress = fmt.Sprintf("%d of %d keys", r.Done, r.Total)
+		}
+		f.sentence = fmt.Sprintf("%s is back and is being settled with its peer: %s done; keys are believed one by one.", n.Name, progress)
+		if r.Waiting != "" {
+			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
+			f.next = "Bring back the peer first: only the two together know the newest values."
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// stalenessFindings looks for nodes beyond the limit.
+func stalenessFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, n := range s.Nodes {
+		v := n.Staleness.Value
+		if !n.Staleness.Known || v.Limit <= 0 || v.Value <= v.Limit {
+			continue
+		}
+		found = append(found, finding{situation: short(n.Name) + "_stale", severity: Warning, byDesign: true,
+			since: n.Staleness.At.Add(-(v.Value - v.Limit)),
+			sentence: fmt.Sprintf("%s is %s behind, beyond the limit of %s: %s marks what it reads there as stale.", n.Name,
+				Span(v.Value), Span(v.Limit), v.By),
+			next: fmt.Sprintf("Find out why writes do not get through to %s: link, load or disk.", n.Name)})
+	}
+	return found
+}
+
+// redisFindings looks at the nodes' own state.
+func redisFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, n := range s.Nodes {
+		if n.Reach.Contact != Up || n.Info.Freshness(s.At, s.Poll) == FreshnessUnknown {
+			continue
+		}
+		add := func(situation string, severity Severity, sentence, next string) {
+			found = append(found, finding{situation: short(n.Name) + "_" + situation, severity: severity,
+				sentence: n.Name + " " + sentence, next: next})
+		}
+		info := n.Info.Value
+		if info.Role != "master" {
+			add("replica", Critical, "runs as a replica, which refuses writes.", "Make it a master again: REPLICAOF NO ONE.")
+		}
+		if !info.Persistence.AOFWriteOK {
+			add("aof_failed", Critical, "cannot write its append-only file: Redis refuses writes.", "Check its disk: space, permissions, errors.")
+		}
+		if !info.Persistence.RDBSaveOK {
+			add("rdb_failed", Warning, "could not save its last snapshot to disk.", "Check its disk and memory; then BGSAVE.")
+		}
+		if info.MaxMemory > 0 && float64(info.UsedMemory) > fullMemory*float64(info.MaxMemory) {
+			add("memory", Warning, fmt.Sprintf("uses %d %% of its memory limit.", 100*info.UsedMemory/info.MaxMemory),
+				"Raise maxmemory or delete data before it refuses writes.")
+		}
+		if info.MaxMemory > 0 && info.EvictionPolicy != "noeviction" && info.EvictionPolicy != "" {
+			add("evicts", Warning, fmt.Sprintf("deletes data when memory is short (maxmemory-policy %s).", info.EvictionPolicy),
+				"Set maxmemory-policy to noeviction.")
+		}
+		if n.RTT.Known && n.RTT.Value > slowNode {
+			add("slow", Warning, fmt.Sprintf("is slow: it takes %s to answer captop.", Span(n.RTT.Value)),
+				"Look at its SLOWLOG, its disk, and the network to it.")
+		}
+	}
+	return found
+}
+
+// identityFindings looks for addresses that lead to the wrong process.
+func identityFindings(s *Snapshot) []finding {
+	var found []finding
+	seen := map[string]string{}
+	for _, n := range s.Nodes {
+		id := n.Info.Value.RunID
+		if n.Reach.Contact != Up || id == "" {
+			continue
+		}
+		if other := seen[id]; other != "" {
+			found = append(found, finding{situation: "same_redis", severity: Critical,
+				sentence: fmt.Sprintf("%s and %s are the same Redis process to captop: there is no second copy.", other, n.Name),
+				next:     "Correct the addresses."})
+		}
+		seen[id] = n.Name
+		eachLink(s, func(svc Service, link Link) {
+			theirs := link.Seen.Value.RunID
+			if link.Node != n.Name || !link.Seen.Value.Reachable || theirs == "" || n.Info.Value.Uptime < settled ||
+				strings.HasPrefix(id, theirs) || strings.HasPrefix(theirs, id) {
+				return
+			}
+			found = append(found, finding{situation: short(n.Name) + "_other", severity: Warning,
+				sentence: fmt.Sprintf("captop's %s is not the one that %s uses: their run ids differ.", n.Name, svc.Name),
+				next:     fmt.Sprintf("Compare captop's address for %s with the service's.", n.Name)})
+		})
+	}
+	for _, svc := range s.Services {
+		if wanted, told := service.ModeAP, strings.HasPrefix(svc.Name, "app_ap"); svc.Reach.Contact == Up &&
+			(told && svc.Mode != wanted || strings.HasPrefix(svc.Name, "app_cp") && svc.Mode == wanted) {
+			found = append(found, finding{situation: short(svc.Name) + "_mode", severity: Warning,
+				sentence: fmt.Sprintf("The service configured as %s runs in mode %s.", svc.Name, svc.Mode),
+				next:     "Correct the addresses given with --cp and --ap, or the service's mode."})
+		}
+	}
+	return found
+}
+
+// trafficFindings looks at what callers get.
+func trafficFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, svc := range s.Services {
+		if svc.Reach.Contact != Up {
+			continue
+		}
+		if e := svc.ErrorRatio; e.Freshness(s.At, s.Poll) != FreshnessUnknown && e.Value > warnErrors {
+			severity := Warning
+			if e.Value > criticalErrors {
+				severity = Critical
+			}
+			found = append(found, finding{situation: short(svc.Name) + "_errors", severity: severity,
+				sentence: fmt.Sprintf("%s answered %.1f %% of the requests of the last %s with an error.", svc.Name, 100*e.Value, Span(svc.Window)),
+				next:     "Its log names each refusal with its cause."})
+		}
+		if l := svc.Latency; l.Freshness(s.At, s.Poll) != FreshnessUnknown && l.Value.P99 > LatencyLimit {
+			found = append(found, finding{situation: short(svc.Name) + "_slow", severity: Warning,
+				sentence: fmt.Sprintf("%s is slow: its p99 is %s, beyond %s.", svc.Name, Span(l.Value.P99), Span(LatencyLimit)),
+				next:     "Compare the nodes' answer times, then the load."})
+		}
+	}
+	return found
+}
+
+// partFindings looks for values that have stopped coming from a target that answers otherwise.
+func partFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, svc := range s.Services {
+		if svc.Reach.Contact != Up {
+			continue
+		}
+		for _, part := range []struct {
+			path, problem string
+			at            time.Time
+		}{{"/health", "", svc.HealthAt}, {"/circuit-breaker", svc.BreakersError, svc.BreakersAt}, {"/metrics", svc.MetricsError, svc.MetricsAt}} {
+			if part.problem == "" && Read(0, part.at).Freshness(s.At, s.Poll) == Fresh {
+				continue
+			}
+			found = append(found, finding{situation: short(svc.Name) + "_part", severity: Unknown, since: part.at,
+				sentence: fmt.Sprintf("captop gets nothing usable from %s%s: %s.", svc.Name, part.path, orElse(part.problem, "no fresh answer")),
+				next:     "What it would show is not known; see the service's log."})
+		}
+	}
+	for _, n := range s.Nodes {
+		if n.Reach.Contact == Up && n.Info.Freshness(s.At, s.Poll) != Fresh {
+			found = append(found, finding{situation: short(n.Name) + "_late", severity: Unknown, since: n.Info.At,
+				sentence: fmt.Sprintf("captop has no fresh values of %s.", n.Name), next: "Wait for the next poll."})
+		}
+	}
+	return found
+}

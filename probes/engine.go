@@ -1,0 +1,172 @@
+package probes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// maxTimeout bounds an attempt, however rare the polls are.
+const maxTimeout = 5 * time.Second
+
+// errPanicked: a probe has a defect. It says nothing about the target.
+var errPanicked = errors.New("the probe panicked: this is a defect of captop")
+
+// Config says what to watch and how often.
+type Config struct {
+	Targets Targets
+	Poll    time.Duration    // 0 means a second
+	Now     func() time.Time // nil means time.Now
+}
+
+// job is one part of one target with the probe that asks for it.
+type job struct {
+	target string
+	part   Part
+	redis  bool
+	ask    ask
+}
+
+// Engine polls targets and concludes. Use one of Watch and Once, once.
+type Engine struct {
+	config  Config
+	timeout time.Duration
+	jobs    []job
+	state   *State
+	closers []io.Closer
+}
+
+// New prepares to watch. It contacts nobody; its errors are URLs that cannot be used, without their passwords.
+func New(config Config) (*Engine, error) {
+	if config.Poll <= 0 {
+		config.Poll = time.Second
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	// An attempt ends before the next begins, so that a target that hangs is shown hung within two polls.
+	e := &Engine{config: config, timeout: min(config.Poll*9/10, maxTimeout)}
+	transport := newTransport()
+	client := &http.Client{Transport: transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	e.closers = append(e.closers, closer(transport.CloseIdleConnections))
+	for _, target := range config.Targets.Services {
+		add := func(part Part, path string) {
+			e.jobs = append(e.jobs, job{target: target.Name, part: part, ask: askHTTP(client, target.URL, path, target.Token)})
+		}
+		add(PartHealth, "/health")
+		add(PartBreakers, "/circuit-breaker")
+		add(PartMetrics, "/metrics")
+	}
+	for _, target := range config.Targets.Nodes {
+		redis, err := openRedis(target, e.timeout)
+		if err != nil {
+			return nil, errors.Join(err, e.Close())
+		}
+		e.closers = append(e.closers, redis)
+		e.jobs = append(e.jobs, job{target: target.Name, part: PartInfo, redis: true, ask: askInfo(redis)})
+	}
+	e.state = NewState(config.Targets, config.Poll, config.Now())
+	return e, nil
+}
+
+type closer func()
+
+func (c closer) Close() error { c(); return nil }
+
+// Close ends the connections. Call it after the channel of Watch is closed, or after Once.
+func (e *Engine) Close() error {
+	var all error
+	for _, c := range e.closers {
+		all = errors.Join(all, c.Close())
+	}
+	return all
+}
+
+// Watch polls until ctx ends, and then closes the channel. A reader that is slow gets the newest Snapshot and misses
+// those in between.
+func (e *Engine) Watch(ctx context.Context) <-chan *Snapshot {
+	out := make(chan *Snapshot, 1)
+	go func() {
+		defer close(out)
+		ticker := time.NewTicker(e.config.Poll)
+		defer ticker.Stop()
+		for {
+			snap := e.cycle(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			select {
+			case <-out:
+			default:
+			}
+			out <- snap
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// Once polls twice, one poll apart, since rates need two looks. The error is the context's.
+func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
+	e.cycle(ctx)
+	select {
+	case <-time.After(e.config.Poll):
+	case <-ctx.Done():
+	}
+	snap := e.cycle(ctx)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("looking at the stack: %w", err)
+	}
+	return snap, nil
+}
+
+// cycle asks everything at once, takes the answers in as they come, and concludes.
+func (e *Engine) cycle(ctx context.Context) *Snapshot {
+	inputs := make(chan Input)
+	var running sync.WaitGroup
+	for _, j := range e.jobs {
+		running.Go(func() { inputs <- e.attempt(ctx, j) })
+	}
+	go func() { running.Wait(); close(inputs) }()
+	for in := range inputs {
+		if ctx.Err() == nil {
+			e.state.Apply(in)
+		}
+	}
+	return e.state.Snapshot(e.config.Now())
+}
+
+// attempt runs one probe with its timeout. A panic is recorded as captop's own blindness.
+func (e *Engine) attempt(ctx context.Context, j job) (in Input) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	began := e.config.Now()
+	in = Input{Target: j.target, Part: j.part}
+	defer func() {
+		if cause := recover(); cause != nil {
+			in.At, in.Fault, in.Error = e.config.Now(), Blind, fmt.Sprintf("%v: %v", errPanicked, cause)
+		}
+	}()
+	got, err := j.ask(ctx)
+	in.At = e.config.Now()
+	in.Took = in.At.Sub(began)
+	in.Status, in.Body = got.status, got.body
+	if j.redis {
+		in.Fault = classifyRedis(err, in.Took, e.timeout)
+	} else {
+		in.Fault = classify(err, in.Took, e.timeout)
+	}
+	if err != nil {
+		in.Error = err.Error()
+	}
+	return in
+}

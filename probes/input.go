@@ -1,0 +1,51 @@
+package probes
+
+import (
+	"time"
+
+	"captop/service"
+)
+
+// Part is one thing that is asked of a target.
+type Part string
+
+// The parts. A service has the first three, a node the last.
+const (
+	PartHealth   Part = "health"
+	PartBreakers Part = "breakers"
+	PartMetrics  Part = "metrics"
+	PartInfo     Part = "info"
+)
+
+// Input is one attempt to ask one part of one target, with its answer as it came. Inputs are what a recording keeps.
+type Input struct {
+	At     time.Time     `json:"at"` // when the attempt ended
+	Took   time.Duration `json:"took_ns"`
+	Target string        `json:"target"` // the name of the service or node
+	Part   Part          `json:"part"`
+	// Fault is Up where an answer came, whatever it says; else why none did.
+	Fault  Contact `json:"fault"`
+	Error  string  `json:"error,omitempty"`
+	Status int     `json:"status,omitempty"` // of HTTP answers
+	Body   string  `json:"body,omitempty"`
+}
+
+// ServiceTarget is a service to watch.
+type ServiceTarget struct {
+	Name  string
+	Mode  service.Mode
+	URL   string // http:// or https://
+	Token string // bearer token, "" for none
+}
+
+// NodeTarget is a node to watch.
+type NodeTarget struct {
+	Name string // service.G1 or service.G2
+	URL  string // redis://, rediss://, or either with ?master_name= for Sentinel
+}
+
+// Targets is everything to watch.
+type Targets struct {
+	Services []ServiceTarget
+	Nodes    []NodeTarget
+}

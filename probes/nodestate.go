@@ -1,0 +1,151 @@
+package probes
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"captop/service"
+)
+
+// nodeState is one node over time.
+type nodeState struct {
+	view     Node
+	rtts     []time.Duration // of the last answers, for the median
+	over     bool            // staleness was beyond its limit
+	rejoin   bool            // a rejoin was active
+	stale    Series
+	ops      Series
+	lastInfo Reading[Info]
+}
+
+// rttSamples is how many answers the median of the round trip is taken over.
+const rttSamples = 5
+
+func newNodeState(target NodeTarget) *nodeState {
+	return &nodeState{view: Node{Name: target.Name, URL: bare(target.URL)}}
+}
+
+func (n *nodeState) apply(in Input, note func(Event)) {
+	contact, problem := in.Fault, in.Error
+	var info Info
+	if contact == Up {
+		var err error
+		info, err = parseInfo(in.Body)
+		switch {
+		case err != nil:
+			contact, problem = Nonsense, err.Error()
+		case info.Loading:
+			contact, problem = Loading, "LOADING: Redis is reading its data from disk"
+		}
+	}
+	reached(&n.view.Reach, n.view.Name, contact, in, problem, note)
+	if contact != Up && contact != Loading || info.RunID == "" {
+		n.rtts = nil
+		return
+	}
+	if n.lastInfo.Known && n.lastInfo.Value.RunID != info.RunID {
+		note(Event{At: in.At, Severity: Warning, Kind: "restart", Target: n.view.Name,
+			Text: fmt.Sprintf("%s has restarted: run id %.8s after %.8s", n.view.Name, info.RunID, n.lastInfo.Value.RunID)})
+	}
+	n.lastInfo = Read(info, in.At)
+	n.view.Info = n.lastInfo
+	n.rtts = keep(n.rtts, in.Took, rttSamples)
+	n.view.RTT = Read(median(last(n.rtts, rttSamples)), in.At)
+}
+
+// gather takes the worst that fresh health bodies say of the node, and notes limits crossed and rejoins.
+func (n *nodeState) gather(services []Service, now time.Time, poll time.Duration, note func(Event)) {
+	n.view.Staleness, n.view.QueueDepth, n.view.Rejoin = Reading[Staleness]{}, Reading[int64]{}, Reading[Rejoining]{}
+	for _, svc := range services {
+		for _, link := range svc.Links {
+			if link.Node != n.view.Name || link.Seen.Freshness(now, poll) == FreshnessUnknown {
+				continue
+			}
+			seen, at := link.Seen.Value, link.Seen.At
+			if !n.view.Staleness.Known || worse(seen.Staleness, svc.Limit.Value, n.view.Staleness.Value) {
+				n.view.Staleness = Read(Staleness{Value: seen.Staleness, Limit: svc.Limit.Value, By: svc.Name}, at)
+			}
+			if !n.view.QueueDepth.Known || seen.QueueDepth > n.view.QueueDepth.Value {
+				n.view.QueueDepth = Read(seen.QueueDepth, at)
+			}
+			if !n.view.Rejoin.Known || further(seen.Rejoin, n.view.Rejoin.Value.Rejoin) {
+				n.view.Rejoin = Read(Rejoining{Rejoin: seen.Rejoin, By: svc.Name}, at)
+			}
+		}
+	}
+	n.noteStaleness(now, note)
+	n.noteRejoin(now, note)
+}
+
+// worse compares staleness with its limit in mind: what is beyond a limit comes before what is not.
+func worse(value, limit time.Duration, than Staleness) bool {
+	over, thanOver := limit > 0 && value > limit, than.Limit > 0 && than.Value > than.Limit
+	if over != thanOver {
+		return over
+	}
+	return value > than.Value
+}
+
+// further says whether rejoin a has more to do than b.
+func further(a, b service.Rejoin) bool {
+	if a.Active != b.Active {
+		return a.Active
+	}
+	return a.Total-a.Done > b.Total-b.Done
+}
+
+func (n *nodeState) noteStaleness(now time.Time, note func(Event)) {
+	if !n.view.Staleness.Known {
+		return
+	}
+	s := n.view.Staleness.Value
+	over := s.Limit > 0 && s.Value > s.Limit
+	switch {
+	case over && !n.over:
+		note(Event{At: now, Severity: Warning, Kind: "staleness", Target: n.view.Name,
+			Text: fmt.Sprintf("%s is %s behind, beyond the limit of %s", n.view.Name, Span(s.Value), Span(s.Limit))})
+	case !over && n.over:
+		note(Event{At: now, Severity: OK, Kind: "staleness", Target: n.view.Name,
+			Text: fmt.Sprintf("%s is within its staleness limit of %s again", n.view.Name, Span(s.Limit))})
+	}
+	n.over = over
+}
+
+func (n *nodeState) noteRejoin(now time.Time, note func(Event)) {
+	if !n.view.Rejoin.Known {
+		return
+	}
+	r := n.view.Rejoin.Value
+	switch {
+	case r.Active && !n.rejoin:
+		note(Event{At: now, Severity: Warning, Kind: "rejoin", Target: n.view.Name,
+			Text: fmt.Sprintf("%s is being settled with its peer, key by key (%s)", n.view.Name, r.By)})
+	case !r.Active && n.rejoin:
+		note(Event{At: now, Severity: OK, Kind: "rejoin", Target: n.view.Name,
+			Text: fmt.Sprintf("%s is settled with its peer", n.view.Name)})
+	}
+	n.rejoin = r.Active
+}
+
+func (n *nodeState) snapshot(now time.Time, poll time.Duration) Node {
+	behind, ops := math.NaN(), math.NaN()
+	if n.view.Staleness.Freshness(now, poll) == Fresh {
+		behind = float64(n.view.Staleness.Value.Value) / float64(time.Millisecond)
+	}
+	if n.view.Reach.Contact == Up && n.view.Info.Freshness(now, poll) == Fresh {
+		ops = n.view.Info.Value.OpsPerSecond
+	}
+	n.stale = keep(n.stale, Point{At: now, Value: behind}, historyPoints)
+	n.ops = keep(n.ops, Point{At: now, Value: ops}, historyPoints)
+	view := n.view
+	view.StalenessHistory = last(n.stale, historyPoints)
+	view.OpsHistory = last(n.ops, historyPoints)
+	return view
+}
+
+func median(list []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(list))
+	return sorted[len(sorted)/2]
+}

@@ -1,0 +1,122 @@
+package probes
+
+import (
+	"fmt"
+	"time"
+)
+
+// rateWindow is what rates, ratios and quantiles look back over.
+const rateWindow = 10 * time.Second
+
+// State is everything that the Inputs so far have told. It does no I/O and reads no clock: the same calls in the same
+// order give the same Snapshots. Not safe for concurrent use.
+type State struct {
+	poll     time.Duration
+	started  time.Time
+	services []*serviceState
+	nodes    []*nodeState
+	events   []Event
+	verdict  Verdict // of the last Snapshot
+	asked    bool    // a verdict has been given
+}
+
+// NewState begins to watch targets at started, expecting each part every poll.
+func NewState(targets Targets, poll time.Duration, started time.Time) *State {
+	s := &State{poll: poll, started: started}
+	for _, target := range targets.Services {
+		s.services = append(s.services, newServiceState(target))
+	}
+	for _, target := range targets.Nodes {
+		s.nodes = append(s.nodes, newNodeState(target))
+	}
+	return s
+}
+
+// Apply takes one Input in. Inputs of unknown targets are ignored: a recording may hold more than is replayed.
+func (s *State) Apply(in Input) {
+	for _, svc := range s.services {
+		if svc.view.Name == in.Target {
+			svc.apply(in, s.note)
+		}
+	}
+	for _, node := range s.nodes {
+		if node.view.Name == in.Target {
+			node.apply(in, s.note)
+		}
+	}
+}
+
+// Snapshot concludes what is known at now. It also adds one point to each history, and an event where the severity
+// has changed since the last Snapshot.
+func (s *State) Snapshot(now time.Time) *Snapshot {
+	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll}
+	for _, svc := range s.services {
+		snap.Services = append(snap.Services, svc.snapshot(now, s.poll))
+	}
+	for _, node := range s.nodes {
+		node.gather(snap.Services, now, s.poll, s.note)
+		snap.Nodes = append(snap.Nodes, node.snapshot(now, s.poll))
+	}
+	snap.Verdict = Diagnose(snap)
+	snap.Severity = snap.Verdict.Severity
+	s.noteSeverity(snap)
+	snap.Events = last(s.events, eventLimit)
+	return snap
+}
+
+func (s *State) noteSeverity(snap *Snapshot) {
+	before, first := s.verdict, !s.asked
+	s.verdict, s.asked = snap.Verdict, true
+	if first || before.Severity == snap.Severity {
+		return
+	}
+	text := fmt.Sprintf("%s after %s: %s", snap.Severity, before.Severity, snap.Verdict.Sentence)
+	s.note(Event{At: snap.At, Severity: snap.Severity, Kind: "severity", Target: "captop", Text: text})
+}
+
+func (s *State) note(e Event) { s.events = keep(s.events, e, eventLimit) }
+
+// reached books an attempt to ask a target and notes what it changes.
+func reached(r *Reach, name string, contact Contact, in Input, problem string, note func(Event)) {
+	before := *r
+	r.Contact, r.At, r.Took, r.Error = contact, in.At, in.Took, problem
+	if contact == Up {
+		r.LastUp = in.At
+	}
+	if before.Contact == contact {
+		return
+	}
+	r.Since = in.At
+	if before.Contact == NotAsked && contact == Up {
+		return
+	}
+	event := Event{At: in.At, Severity: Critical, Kind: "target", Target: name}
+	switch contact {
+	case Up:
+		event.Severity = OK
+		event.Text = fmt.Sprintf("%s answers again after %s", name, Span(in.At.Sub(before.Since)))
+	case Blind:
+		event.Severity = Unknown
+		event.Text = fmt.Sprintf("captop cannot see %s: %s", name, problem)
+	default:
+		event.Text = fmt.Sprintf("%s is %s: %s", name, contact, problem)
+	}
+	note(event)
+}
+
+// Span gives a duration as people say it: 4s, 3m10s, 2h05m, 3d04h; below a second in milliseconds.
+func Span(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "-" + Span(-d)
+	case d < time.Second:
+		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 24*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%02dh", int(d.Hours())/24, int(d.Hours())%24)
+}
