@@ -260,6 +260,7 @@ type Persistence struct {
 
 // Event is something that changed.
 type Event struct {
+	Seq      uint64    `json:"seq"` // counts up from 1
 	At       time.Time `json:"at"`
 	Severity Severity  `json:"severity"` // OK for a recovery
 	Kind     string    `json:"kind"`     // target, breaker, restart, rejoin, staleness, severity

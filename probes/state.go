@@ -16,6 +16,7 @@ type State struct {
 	services []*serviceState
 	nodes    []*nodeState
 	events   []Event
+	noted    uint64 // events so far
 	verdict  Verdict // of the last Snapshot
 	asked    bool    // a verdict has been given
 }
@@ -74,7 +75,11 @@ func (s *State) noteSeverity(snap *Snapshot) {
 	s.note(Event{At: snap.At, Severity: snap.Severity, Kind: "severity", Target: "captop", Text: text})
 }
 
-func (s *State) note(e Event) { s.events = keep(s.events, e, eventLimit) }
+func (s *State) note(e Event) {
+	s.noted++
+	e.Seq = s.noted
+	s.events = keep(s.events, e, eventLimit)
+}
 
 // reached books an attempt to ask a target and notes what it changes.
 func reached(r *Reach, name string, contact Contact, in Input, problem string, note func(Event)) {

@@ -1,0 +1,57 @@
+// Command captop is the dashboard of the pair, and the operator's commands.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
+	stop()
+	os.Exit(exitCode(err, os.Stderr))
+}
+
+// streams are the standard streams.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// run is captop with args. Its error says what the process ends with: an exitError, or a usage error.
+func run(ctx context.Context, args []string, std streams) error {
+	root := newRoot(std)
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	return root.ExecuteContext(ctx)
+}
+
+// exitUsage is what captop ends with when it was called wrongly or cannot start, as sysexits.h has it. It lies beyond
+// the codes of --once, so that a monitoring system never takes a typing error for a state of the stack.
+const exitUsage = 64
+
+// exitError ends the process with a code and without a message: what there was to say is said.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// exitCode tells what err makes the process end with, after saying on w what it is.
+func exitCode(err error, w io.Writer) int {
+	var code exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintf(w, "captop: %v\n", err)
+	return exitUsage
+}
