@@ -37,7 +37,10 @@ func over(lines []string, width int, d dialog, s seen) []string {
 		title, _ := d.view(width, s)
 		return append([]string{cell.Cut(title+": no room", width)}, lines[1:]...)
 	}
-	outer := min(boxWidth, width)
+	outer := boxWidth
+	if width < boxWidth+12 {
+		outer = width // shreds of the screen at both sides would only confuse
+	}
 	inner := outer - 4
 	title, body := d.view(inner, s)
 	box := boxed(title, body, outer, len(lines), s.theme)

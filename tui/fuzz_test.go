@@ -125,6 +125,7 @@ func TestQuietScreenWritesOnlyTheClock(t *testing.T) {
 	before := strings.Split(m.View(), "\n")
 	now = noon.Add(time.Second)
 	next := shifted(healthy(), time.Second)
+	next.Started, next.Verdict, next.Events = healthy().Started, healthy().Verdict, healthy().Events
 	for i := range next.Nodes { // flat lines, as on a stack where nothing happens
 		next.Nodes[i].StalenessHistory = healthy().Nodes[i].StalenessHistory
 	}

@@ -76,7 +76,10 @@ func scriptedWrite(_ context.Context, mode service.Mode, key, _ string) (service
 
 // shifted moves the times that freshness depends on, so that a fixture of noon looks like now.
 func shifted(s *probes.Snapshot, by time.Duration) *probes.Snapshot {
-	s.At = s.At.Add(by)
+	s.At, s.Started, s.Verdict.Since = s.At.Add(by), s.Started.Add(by), s.Verdict.Since.Add(by)
+	for i := range s.Events {
+		s.Events[i].At = s.Events[i].At.Add(by)
+	}
 	for i := range s.Services {
 		v := &s.Services[i]
 		for _, at := range []*time.Time{&v.Reach.At, &v.HealthAt, &v.BreakersAt, &v.MetricsAt, &v.Uptime.At, &v.ClockSkew.At,
@@ -85,6 +88,7 @@ func shifted(s *probes.Snapshot, by time.Duration) *probes.Snapshot {
 		}
 		for j := range v.Links {
 			l := &v.Links[j]
+			l.Breaker.Value.Since = l.Breaker.Value.Since.Add(by)
 			l.Seen.At, l.Breaker.At, l.FailureRate.At = l.Seen.At.Add(by), l.Breaker.At.Add(by), l.FailureRate.At.Add(by)
 		}
 		shiftSeries(v.LatencyHistory, by)
@@ -92,6 +96,8 @@ func shifted(s *probes.Snapshot, by time.Duration) *probes.Snapshot {
 	}
 	for i := range s.Nodes {
 		n := &s.Nodes[i]
+		n.Reach.Since, n.Reach.LastUp, n.Rejoin.Value.Since = n.Reach.Since.Add(by), n.Reach.LastUp.Add(by), n.Rejoin.Value.Since.Add(by)
+		n.Info.Value.Persistence.LastSave = n.Info.Value.Persistence.LastSave.Add(by)
 		for _, at := range []*time.Time{&n.Reach.At, &n.Info.At, &n.RTT.At, &n.Staleness.At, &n.QueueDepth.At, &n.Rejoin.At} {
 			*at = at.Add(by)
 		}

@@ -50,6 +50,12 @@ func drawLine(out *strings.Builder, line string, row int, p *pen) {
 		sequence, width, n, next := ansi.DecodeSequence(line, state, nil)
 		state, line = next, line[n:]
 		if width > 0 {
+			if r := []rune(sequence)[0]; r > 0x2800 && r < 0x2900 {
+				flush()
+				drawDots(out, uint8(r-0x2800), column, row, p.colour)
+				column, start = column+1, column+1
+				continue
+			}
 			run.WriteString(sequence)
 			column += width
 			continue
@@ -78,6 +84,20 @@ func drawRun(out *strings.Builder, text string, from, to, row int, p pen) {
 	}
 	fmt.Fprintf(out, `<text x="%.1f" y="%.1f" textLength="%.1f" lengthAdjust="spacingAndGlyphs" xml:space="preserve" fill="%s"%s>%s</text>`+"\n",
 		x, y+cellHeight-5, length, colour, weight, html.EscapeString(text))
+}
+
+// drawDots draws a braille cell dot by dot: few fonts have these characters in the width of the others.
+func drawDots(out *strings.Builder, dots uint8, column, row int, colour string) {
+	places := [8][2]int{{0, 0}, {0, 1}, {0, 2}, {1, 0}, {1, 1}, {1, 2}, {0, 3}, {1, 3}}
+	var path strings.Builder
+	for bit, place := range places {
+		if dots>>bit&1 == 1 {
+			x := margin + (float64(column)+0.25+0.5*float64(place[0]))*cellWidth
+			y := margin + (float64(row)+0.125+0.25*float64(place[1]))*cellHeight
+			fmt.Fprintf(&path, "M%.1f %.1fh2v2h-2z", x-1, y-1)
+		}
+	}
+	fmt.Fprintf(out, `<path fill="%s" d="%s"/>`+"\n", colour, path.String())
 }
 
 // set takes the parameters of one SGR sequence.
