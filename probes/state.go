@@ -16,7 +16,7 @@ type State struct {
 	services []*serviceState
 	nodes    []*nodeState
 	events   []Event
-	noted    uint64 // events so far
+	noted    uint64  // events so far
 	verdict  Verdict // of the last Snapshot
 	asked    bool    // a verdict has been given
 }
