@@ -166,6 +166,13 @@ func TestRejoinCopiesBothWays(t *testing.T) {
 		awaitValue(t, s, service.G1, key, "x")
 		awaitValue(t, s, service.G2, key, "x")
 	}
+	// And when one node alone has to be reconciled.
+	err := client(t, p.servers[1]).HSet(ctx, register("later"), "t", 5, "o", 1, "v", "y").Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.servers[1].Restart()
+	awaitValue(t, s, service.G1, "later", "y")
 }
 
 // Several instances, a node emptied while it is being reconciled, and writes all the while.

@@ -131,7 +131,7 @@ func (s *Store) rank(which side) int {
 	state := s.nodes[which].State()
 	own := s.watch[which].view()
 	switch {
-	case !state.Reachable, state.Breaker.State != service.BreakerClosed && !answeredSince(own, state.Breaker):
+	case !state.Reachable, state.Breaker.State != service.BreakerClosed && !s.answersPolls(which):
 		return rankAway
 	case own == nil, !own.settled, own.inc.RunID != state.RunID:
 		return rankUnsettled
@@ -139,15 +139,16 @@ func (s *Store) rank(which side) int {
 	return rankGood
 }
 
-// answeredSince reports whether a node has answered a poll since its breaker opened.
-func answeredSince(own *view, breaker service.Breaker) bool {
-	return own != nil && own.got.After(breaker.Since)
+// answersPolls reports whether a node has answered lately, whatever its breaker says.
+func (s *Store) answersPolls(which side) bool {
+	own := s.watch[which].view()
+	return own != nil && s.config.Now().Sub(own.sent) < answeredLately
 }
 
-// insist lets requests pass a breaker that has not noticed yet that its node is back: the other node may just have gone.
+// insist lets requests pass the breaker of a node that answers polls: the breaker may open for failures from before a
+// fault was mended, or not have noticed yet that it was, and the other node may just have gone.
 func (s *Store) insist(ctx context.Context, which side) context.Context {
-	state := s.nodes[which].State()
-	if state.Reachable && state.Breaker.State != service.BreakerClosed && answeredSince(s.watch[which].view(), state.Breaker) {
+	if s.answersPolls(which) && s.nodes[which].State().Breaker.State != service.BreakerClosed {
 		return node.Insist(ctx)
 	}
 	return ctx

@@ -19,6 +19,8 @@ const (
 	rejoinEvery = 20 * time.Millisecond
 	// probeEvery is how often a poll passes a breaker that is not CLOSED.
 	probeEvery = 200 * time.Millisecond
+	// answeredLately is how long an answer to a poll speaks for a node.
+	answeredLately = 3 * probeEvery
 	// countEvery is the number of polls between two counts of the queue.
 	countEvery = 5
 )

@@ -53,6 +53,7 @@ func parseURL(text string) (connector, error) {
 		o.Protocol = 2 // no push messages to handle; a plain AUTH
 		o.DisableIdentity = true
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+		o.Dialer = unseenFailures(config.Name, redis.NewDialer(&o))
 		return redis.NewClient(&o)
 	}, nil
 }
