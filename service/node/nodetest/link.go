@@ -8,7 +8,6 @@ import (
 
 // Link is a link before a server that lasts as long as the test. Its methods fail the test where they cannot work.
 type Link struct {
-	t        testing.TB
 	*link.Link
 	t testing.TB
 }
