@@ -65,6 +65,8 @@ var badInput = map[string]struct {
 		status: 400, code: service.CodeBadRequest},
 	"body that does not come": {request: "POST /write/k HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc",
 		status: 408, code: service.CodeRequestTimeout},
+	"refused body that does not come": {request: "PUT /write/k HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc",
+		status: 405, code: service.CodeMethodNotAllowed},
 	"header that does not end": {request: "GET /read/k HTTP/1.1\r\nHost: x\r\n", status: 408,
 		code: service.CodeRequestTimeout},
 	"huge header": {request: "GET /read/k HTTP/1.1\r\nHost: x\r\nX-Huge: " + strings.Repeat("h", 80<<10) + "\r\n\r\n",

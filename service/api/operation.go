@@ -82,8 +82,7 @@ func (s *Server) answer(c *call, handle func(*call) (any, error)) (body any, err
 }
 
 func (s *Server) write(c *call) (any, error) {
-	deadline, _ := c.ctx.Deadline()
-	value, err := valueOf(c.w, c.r, deadline)
+	value, err := valueOf(c.w, c.r)
 	if err != nil {
 		return nil, err
 	}

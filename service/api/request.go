@@ -48,8 +48,8 @@ func outcomeOfPath(path string) service.Outcome {
 }
 
 // valueOf gives the value of a write: the path's, or the body.
-func valueOf(w http.ResponseWriter, r *http.Request, deadline time.Time) ([]byte, error) {
-	body, err := readBody(w, r, deadline)
+func valueOf(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := readBody(w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,8 @@ func valueOf(w http.ResponseWriter, r *http.Request, deadline time.Time) ([]byte
 	return value, nil
 }
 
-// readBody reads the whole body, up to the limit of a value, until the deadline.
-func readBody(w http.ResponseWriter, r *http.Request, deadline time.Time) ([]byte, error) {
+// readBody reads the whole body, up to the limit of a value, until the read deadline that ServeHTTP has set.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	tooLarge := &service.Error{Code: service.CodeValueTooLarge, Outcome: service.NotApplied,
 		Message: "the value has more than 1048576 bytes, which are allowed"}
 	if r.ContentLength > service.MaxValueBytes {
@@ -79,17 +79,12 @@ func readBody(w http.ResponseWriter, r *http.Request, deadline time.Time) ([]byt
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
-	connection := http.NewResponseController(w)
-	if err := connection.SetReadDeadline(deadline); err != nil {
-		return nil, &service.Error{Code: service.CodeInternal, Outcome: service.NotApplied,
-			Message: "the body cannot be read under a deadline", Err: err}
-	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, service.MaxValueBytes))
 	var limit *http.MaxBytesError
 	switch {
 	case err == nil:
 		// Otherwise the wait for the client's disconnect would end at the deadline.
-		_ = connection.SetReadDeadline(time.Time{})
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.As(err, &limit):
 		return nil, tooLarge

@@ -70,6 +70,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer endRequest(r.Context())
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
+	if r.ContentLength != 0 {
+		// Also for a body that nobody here reads: net/http does, before it sends the answer. What has no deadlines is no
+		// network connection.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.Timeout))
+	}
 	if err := checkPath(r.URL.EscapedPath()); err != nil {
 		s.refuse(w, err, nil)
 		return
