@@ -135,10 +135,10 @@ func serviceFindings(s *Snapshot) []finding {
 			f.severity, f.situation = Unknown, short(svc.Name)+"_unknown"
 			f.sentence, f.next = fmt.Sprintf("captop has not heard from %s yet.", svc.Name), "Wait for the next poll."
 		case Down:
-			f.sentence = fmt.Sprintf("%s is down: nobody answers at %s%s.", svc.Name, svc.URL, why)
-			f.next = "Start it, and read the end of its log for why it stopped."
+			f.sentence = fmt.Sprintf("%s is down: nobody answers at %s.", svc.Name, svc.URL)
+			f.next = "Start it, and read the end of its log for why it stopped. " + svc.Reach.Error
 		case Hung:
-			f.sentence = fmt.Sprintf("%s hangs: it has not answered within captop's timeout%s.", svc.Name, why)
+			f.sentence = fmt.Sprintf("%s hangs: it has not answered within captop's timeout.", svc.Name)
 			f.next = "See whether its process runs or is paused; restart it if it stays like this."
 		case Blind:
 			f.severity = Unknown

@@ -58,7 +58,7 @@ func nodeFindings(s *Snapshot) []finding {
 	}
 	var found []finding
 	for _, o := range outages {
-		if f, bad := o.finding(); bad {
+		if f, bad := o.finding(s); bad {
 			found = append(found, f)
 		}
 	}
@@ -95,12 +95,21 @@ func (o outage) word() string {
 	return "cannot be reached by the services"
 }
 
-func (o outage) finding() (finding, bool) {
+// justBack says whether the node answers captop again since a moment ago, so that the services may not have noticed.
+func (o outage) justBack(s *Snapshot) bool {
+	return o.node.Reach.Since.Sub(s.Started) > 2*s.Poll && s.At.Sub(o.node.Reach.Since) < settled
+}
+
+func (o outage) finding(s *Snapshot) (finding, bool) {
 	n, name := o.node, o.node.Name
 	f := finding{since: o.since, severity: Critical, byDesign: len(o.cut) > 0}
 	switch {
 	case n.Reach.Contact == Up && len(o.cut) == 0:
 		return f, false
+	case n.Reach.Contact == Up && o.justBack(s):
+		f.situation = short(name) + "_returning"
+		f.sentence = fmt.Sprintf("%s is back; %s have not taken it up again yet; %s.", name, and(names(o.cut)), o.effects())
+		f.next = "Wait for the breakers' next probe, a few seconds."
 	case n.Reach.Contact == Up:
 		f.situation = short(name) + "_cut"
 		f.sentence = fmt.Sprintf("%s cannot reach %s, though it answers captop: the link is cut; %s.", and(names(o.cut)), name,
@@ -113,7 +122,7 @@ func (o outage) finding() (finding, bool) {
 		f.next = "Check its address, and this host's network and DNS."
 	case len(o.cut) == 0 && len(o.reach) > 0:
 		f.situation, f.severity, f.byDesign = short(name)+"_unseen", Warning, false
-		f.sentence = fmt.Sprintf("To captop %s %s, but %s still reports it reachable.", name, o.word(), and(names(o.reach)))
+		f.sentence = fmt.Sprintf("To captop %s %s, but it is still reachable for %s.", name, o.word(), and(names(o.reach)))
 		f.next = fmt.Sprintf("Wait one poll; if it stays, check captop's address and password for %s. %s", name, n.Reach.Error)
 	default:
 		f.situation = short(name) + "_" + n.Reach.Contact.String()

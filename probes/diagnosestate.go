@@ -15,6 +15,7 @@ const (
 	fullMemory     = 0.9                    // share of maxmemory
 	warnErrors     = 0.01                   // share of answers of 500 and above
 	criticalErrors = 0.05
+	fewRequests    = 10 // in the window; fewer are no outage by themselves
 	settled        = 10 * time.Second // after a start, before run ids are compared
 )
 
@@ -186,7 +187,7 @@ func trafficFindings(s *Snapshot) []finding {
 		}
 		if e := svc.ErrorRatio; e.Freshness(s.At, s.Poll) != FreshnessUnknown && e.Value > warnErrors {
 			severity := Warning
-			if e.Value > criticalErrors {
+			if e.Value > criticalErrors && svc.Rate.Value*svc.Window.Seconds() >= fewRequests {
 				severity = Critical
 			}
 			found = append(found, finding{situation: short(svc.Name) + "_errors", severity: severity,

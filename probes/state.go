@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -109,13 +110,15 @@ func reached(r *Reach, name string, contact Contact, in Input, problem string, n
 	note(event)
 }
 
-// Span gives a duration as people say it: 4s, 3m10s, 2h05m, 3d04h; below a second in milliseconds.
+// Span gives a duration as people say it: 4.2s, 3m10s, 2h05m, 3d04h; tenths below 10 s, milliseconds below a second.
 func Span(d time.Duration) string {
 	switch {
 	case d < 0:
 		return "-" + Span(-d)
 	case d < time.Second:
 		return fmt.Sprintf("%dms", d.Milliseconds())
+	case d < 10*time.Second:
+		return strings.TrimSuffix(fmt.Sprintf("%.1f", float64(d/(100*time.Millisecond))/10), ".0") + "s"
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", int(d.Seconds()))
 	case d < time.Hour:
