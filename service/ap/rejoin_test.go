@@ -259,3 +259,35 @@ func TestRejoinEndNeedsItsToken(t *testing.T) {
 		t.Errorf("the emptied node is settled: %v", err)
 	}
 }
+
+// The word of a node that lost data is not taken for the pair's, from the first read on.
+func TestReadGoesPastANodeThatLostData(t *testing.T) {
+	p := newPair(t)
+	s := p.ready(t, "a")
+	fill(t, s, 1, "new")
+	if err := s.Close(); err != nil { // it polls no more, and believes in db_g1
+		t.Fatal(err)
+	}
+	ctx, c := context.Background(), client(t, p.servers[0])
+	if err := c.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, old := range []bool{false, true} {
+		if old {
+			if err := c.HSet(ctx, register("k0"), "t", 5, "o", 1, "v", "old").Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		v, err := s.Read(ctx, "k0", service.ReadOptions{})
+		if err != nil || v.Value != "new" || v.Node != service.G2 {
+			t.Errorf("read %+v, %v", v, err)
+		}
+	}
+	p.servers[1].Kill()
+	if v, err := s.Read(ctx, "k0", service.ReadOptions{}); err != nil || v.Value != "old" || !v.Stale {
+		t.Errorf("alone it answers %+v, %v", v, err)
+	}
+	if _, err := s.Read(ctx, "k1", service.ReadOptions{}); service.CodeOf(err) != service.CodeRejoining {
+		t.Errorf("a key that it may have lost: %v", err)
+	}
+}

@@ -179,8 +179,9 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 func TestLeaseOfADeadHolderRunsOut(t *testing.T) {
 	p := newPair(t)
 	for _, server := range p.servers {
-		if err := client(t, server).Set(context.Background(), leaseKey, "dead", leaseFor).Err(); err != nil {
-			t.Fatal(err)
+		got, err := leaseScript.Run(context.Background(), client(t, server), []string{leaseKey}, "dead", leaseFor.Milliseconds()).Int()
+		if err != nil || got != 1 {
+			t.Fatal(got, err)
 		}
 	}
 	s := p.ready(t, "a")
