@@ -27,7 +27,8 @@ func healthy() *probes.Snapshot {
 	s := &probes.Snapshot{
 		At: noon, Started: noon.Add(-14 * time.Minute), Poll: time.Second, Severity: probes.OK,
 		Verdict: probes.Verdict{Situation: "ok", Severity: probes.OK, Since: noon.Add(-13 * time.Minute),
-			Sentence: "Both services serve reads and writes, and both nodes hold every acknowledged write."},
+			Sentence: "Both services serve reads and writes, and both nodes hold every acknowledged write.",
+			NextStep: "Nothing to do."},
 		Services: []probes.Service{
 			fixtureService("app_cp", service.ModeCP, "http://127.0.0.1:5001", 3.1, up(2*time.Millisecond)),
 			fixtureService("app_ap", service.ModeAP, "http://127.0.0.1:5002", 1.2, up(time.Millisecond)),
@@ -37,9 +38,9 @@ func healthy() *probes.Snapshot {
 			fixtureNode("db_g2", "redis://127.0.0.1:6380", up(time.Millisecond)),
 		},
 		Events: []probes.Event{
-			{At: noon.Add(-13 * time.Minute), Severity: probes.OK, Kind: "target", Target: "app_cp", Text: "answers"},
-			{At: noon.Add(-5 * time.Minute), Severity: probes.Warning, Kind: "breaker", Target: "app_ap", Text: "breaker of db_g2 went from CLOSED to HALF_OPEN"},
-			{At: noon.Add(-4 * time.Minute), Severity: probes.OK, Kind: "breaker", Target: "app_ap", Text: "breaker of db_g2 went from HALF_OPEN to CLOSED"},
+			{At: noon.Add(-13 * time.Minute), Severity: probes.OK, Kind: "target", Target: "app_cp", Text: "app_cp answers"},
+			{At: noon.Add(-5 * time.Minute), Severity: probes.Warning, Kind: "breaker", Target: "app_ap", Text: "app_ap's breaker before db_g2 went from CLOSED to HALF_OPEN"},
+			{At: noon.Add(-4 * time.Minute), Severity: probes.OK, Kind: "breaker", Target: "app_ap", Text: "app_ap's breaker before db_g2 went from HALF_OPEN to CLOSED"},
 		},
 	}
 	return s
@@ -110,9 +111,9 @@ func g2Down() *probes.Snapshot {
 	}
 	s.Services[0].ErrorRatio = probes.Read(0.48, noon)
 	s.Events = append(s.Events,
-		probes.Event{At: since, Severity: probes.Critical, Kind: "target", Target: "db_g2", Text: "went down: connection refused"},
-		probes.Event{At: since.Add(2 * time.Second), Severity: probes.Critical, Kind: "breaker", Target: "app_cp", Text: "breaker of db_g2 went from CLOSED to OPEN"},
-		probes.Event{At: since.Add(2 * time.Second), Severity: probes.Critical, Kind: "breaker", Target: "app_ap", Text: "breaker of db_g2 went from CLOSED to OPEN"})
+		probes.Event{At: since, Severity: probes.Critical, Kind: "target", Target: "db_g2", Text: "db_g2 went down: connection refused"},
+		probes.Event{At: since.Add(2 * time.Second), Severity: probes.Critical, Kind: "breaker", Target: "app_cp", Text: "app_cp's breaker before db_g2 went from CLOSED to OPEN"},
+		probes.Event{At: since.Add(2 * time.Second), Severity: probes.Critical, Kind: "breaker", Target: "app_ap", Text: "app_ap's breaker before db_g2 went from CLOSED to OPEN"})
 	return s
 }
 
@@ -132,12 +133,12 @@ func cpDown() *probes.Snapshot {
 	since := noon.Add(-9 * time.Second)
 	s.Severity = probes.Critical
 	s.Verdict = probes.Verdict{Situation: "cp_down", Severity: probes.Critical, Since: since,
-		Sentence: "app_cp does not answer at 127.0.0.1:5001; both nodes are up and app_ap serves.", NextStep: "start app_cp again and read its last log lines"}
+		Sentence: "app_cp does not answer at 127.0.0.1:5001; both nodes are up and app_ap serves.", NextStep: "Start app_cp again, and read the end of its log for why it stopped; app_ap needs nothing meanwhile."}
 	s.Services[0] = probes.Service{Name: "app_cp", Mode: service.ModeCP, URL: "http://127.0.0.1:5001",
 		Reach: probes.Reach{Contact: probes.Down, Since: since, At: noon, LastUp: since,
-			Error: "Get \"http://127.0.0.1:5001/health\": dial tcp 127.0.0.1:5001: connect: connection refused"},
+			Error: "GET /health: dial tcp 127.0.0.1:5001: connect: connection refused"},
 		LatencyHistory: wave(3.1, 0.4)[:291]}
-	s.Events = append(s.Events, probes.Event{At: since, Severity: probes.Critical, Kind: "target", Target: "app_cp", Text: "went down: connection refused"})
+	s.Events = append(s.Events, probes.Event{At: since, Severity: probes.Critical, Kind: "target", Target: "app_cp", Text: "app_cp went down: connection refused"})
 	return s
 }
 

@@ -144,7 +144,7 @@ func (p painter) events(rows int) []string {
 	for i := len(all) - 1; i >= 0 && len(lines) < rows; i-- {
 		e := all[i]
 		line := p.t.Dim.Render(e.At.UTC().Format("15:04:05")) + " " + p.t.At(level(e.Severity)).Render(level(e.Severity).Shape()) + " " +
-			cell.Left(cell.Clean(e.Target), 7) + " " + cell.Clean(e.Text)
+			cell.Clean(e.Text)
 		lines = append(lines, cell.Cut(line, p.Width))
 	}
 	if len(all) == 0 {

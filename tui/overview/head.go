@@ -102,7 +102,9 @@ func (p painter) verdict() []string {
 		}
 		lines = append(lines, mark+" "+p.t.At(worst).Bold(true).Render(text))
 	}
-	lines = append(lines, "  "+p.t.Dim.Render(cell.Cut(p.circumstances(), p.Width-2)))
+	for _, text := range cell.Wrap(p.circumstances(), p.Width-2, verdictRows-len(lines)) {
+		lines = append(lines, "  "+p.t.Dim.Render(text))
+	}
 	for len(lines) < verdictRows {
 		lines = append(lines, "")
 	}
@@ -124,20 +126,28 @@ func (p painter) circumstances() string {
 	return strings.Join(parts, " · ")
 }
 
-// next is the next step with its key, or the answer to the last key.
-func (p painter) next() string {
+// next is the next step with its key, in one or two lines, or the answer to the last key.
+func (p painter) next() []string {
 	if p.Notice != "" {
-		return p.t.Key.Render("▸ ") + cell.Cut(cell.Clean(p.Notice), p.Width-2)
+		return []string{p.t.Key.Render("▸ ") + cell.Cut(cell.Clean(p.Notice), p.Width-2)}
 	}
 	step := cell.Clean(p.Snapshot.Verdict.NextStep)
-	if step == "" {
-		return p.t.Dim.Render("▸ Nothing to do.")
+	if worst, _ := p.conclusion(); worst == theme.OK || step == "" {
+		return []string{p.t.Dim.Render("▸ " + cell.Cut(step, p.Width-2))}
 	}
-	line := p.t.Bold.Render("▸ next: ")
+	lead := p.t.Bold.Render("▸ next: ")
 	if wanted := p.Snapshot.Verdict.Key; wanted != "" && p.offers(wanted) {
-		line += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+wanted+" ") + " "
+		lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+wanted+" ") + " "
 	}
-	return line + step
+	lines := cell.Wrap(step, p.Width-cell.Width(lead), 2)
+	for i := range lines {
+		if i == 0 {
+			lines[i] = lead + lines[i]
+		} else {
+			lines[i] = cell.Blank(cell.Width(lead)) + lines[i]
+		}
+	}
+	return lines
 }
 
 func (p painter) offers(name string) bool {

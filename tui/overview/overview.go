@@ -74,7 +74,8 @@ func (p painter) full() []string {
 		top = append(top, p.serviceCards(cell.Split(p.Width, 2, 2))...)
 		top = append(top, p.nodeTable()...)
 	}
-	free := p.Height - len(top) - 2
+	next := p.next()
+	free := p.Height - len(top) - len(next) - 1
 	events := min(max(int(float64(free)*eventsShare), 3), 16)
 	charts := free - events
 	if charts < 5 {
@@ -82,7 +83,8 @@ func (p painter) full() []string {
 	}
 	lines := append(top, p.charts(charts)...)
 	lines = append(lines, p.events(events)...)
-	return append(lines, p.next(), p.footer())
+	lines = append(lines, next...)
+	return append(lines, p.footer())
 }
 
 // waiting is the screen before the first snapshot.
