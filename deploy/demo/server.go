@@ -1,0 +1,133 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// startTimeout bounds how long a Redis server may take to answer or to end.
+const startTimeout = 20 * time.Second
+
+// newNode gives a node of the better kind that this machine can run, and that kind's name.
+func newNode(dir string, k *keeper) (redisNode, string, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return newEmbedded(), "miniredis (no redis-server found; nothing survives a restart)", nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	address, err := freeAddr()
+	if err != nil {
+		return nil, "", err
+	}
+	version, err := exec.Command(path, "--version").Output()
+	if err != nil {
+		return nil, "", fmt.Errorf("running redis-server --version: %w", err)
+	}
+	name := "redis-server"
+	for word := range strings.FieldsSeq(string(version)) {
+		if number, ok := strings.CutPrefix(word, "v="); ok {
+			name += " " + number
+		}
+	}
+	return &server{path: path, dir: dir, address: address, keeper: k}, name, nil
+}
+
+// server is a redis-server of its own process group's keeper, on the loopback interface, with AOF.
+type server struct {
+	path, dir, address string
+	keeper             *keeper
+	process            *exec.Cmd
+	exited             chan struct{}
+}
+
+func (s *server) addr() string { return s.address }
+
+// command is what a person would type to restart it.
+func (s *server) command() string {
+	_, port, _ := net.SplitHostPort(s.address)
+	return fmt.Sprintf("redis-cli -p %s shutdown && redis-server --port %s --appendonly yes", port, port)
+}
+
+func (s *server) start() error {
+	_, port, _ := net.SplitHostPort(s.address)
+	s.process = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
+		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "redis.log"))
+	s.keeper.adopt(s.process)
+	if err := s.process.Start(); err != nil {
+		return fmt.Errorf("starting redis-server: %w", err)
+	}
+	s.exited = make(chan struct{})
+	go func(process *exec.Cmd, exited chan struct{}) {
+		_ = process.Wait()
+		close(exited)
+	}(s.process, s.exited)
+	return s.await()
+}
+
+// await waits until the server answers PING with its data loaded.
+func (s *server) await() error {
+	client := redis.NewClient(&redis.Options{Addr: s.address, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	defer client.Close()
+	var last error
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		last = client.Ping(ctx).Err()
+		cancel()
+		if last == nil {
+			return nil
+		}
+		select {
+		case <-s.exited:
+			return fmt.Errorf("redis-server ended at its start; its log: %s", filepath.Join(s.dir, "redis.log"))
+		default:
+		}
+	}
+	return fmt.Errorf("redis-server did not answer within %s: %w", startTimeout, last)
+}
+
+func (s *server) stop() error {
+	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stopping redis-server: %w", err)
+	}
+	select {
+	case <-s.exited:
+		return nil
+	case <-time.After(startTimeout):
+		return errors.New("redis-server did not stop")
+	}
+}
+
+func (s *server) pause() error  { return s.process.Process.Signal(syscall.SIGSTOP) }
+func (s *server) resume() error { return s.process.Process.Signal(syscall.SIGCONT) }
+
+func (s *server) end() {
+	if s.process == nil || s.process.Process == nil {
+		return
+	}
+	_ = s.process.Process.Kill()
+	<-s.exited
+}
+
+// freeAddr finds a port below the range of outgoing connections, so that a client that dials a stopped server cannot
+// end up connected to itself.
+func freeAddr() (string, error) {
+	for port := 16379; port < 30000; port += 7 {
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		if listener, err := net.Listen("tcp", address); err == nil {
+			return address, listener.Close()
+		}
+	}
+	return "", errors.New("no free port between 16379 and 30000")
+}
