@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -225,5 +226,19 @@ func TestPseudonymsInLogs(t *testing.T) {
 	}
 	if first.Key == "" || first.Key != second.Key || first.Client == "" {
 		t.Errorf("pseudonyms: %+v %+v", first, second)
+	}
+}
+
+func TestLogFileGetsWhatStdoutGets(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "capd.log")
+	var out bytes.Buffer
+	logger, closeLog := newLogger(settings{LogFile: path}, &out)
+	logger.Info("write")
+	if err := closeLog(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || len(text) == 0 || !bytes.Equal(text, out.Bytes()) {
+		t.Errorf("the file holds %q, stdout got %q, %v", text, out.String(), err)
 	}
 }

@@ -157,7 +157,7 @@ func (s *Server) log(c *call, status int, err error, took time.Duration) {
 		return
 	}
 	attrs := []slog.Attr{
-		slog.String(LogKey, c.key), slog.String(LogClient, c.caller.name()), slog.Int("status", status),
+		slog.String(LogKey, c.key[:min(len(c.key), service.MaxKeyBytes)]), slog.String(LogClient, c.caller.name()), slog.Int("status", status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("size", c.size),
 	}
 	if err == nil {
