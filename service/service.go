@@ -44,7 +44,7 @@ const (
 )
 
 // Version orders the writes of one key. Clients treat it as opaque; CP counts ("42"), AP writes its hybrid clock
-// ("1763868000123.0.817263"). Only the store of the same mode compares two of them.
+// ("1763868000123456.817263"). Only the store of the same mode compares two of them.
 type Version string
 
 // Written is the answer to an acknowledged write.

@@ -50,7 +50,7 @@ func (s *Store) rejoinIfNeeded(ctx context.Context, which side) {
 		return
 	}
 	w.wait("")
-	r := &rejoin{store: s, token: fmt.Sprint(rand.Uint64()), node: inc, peer: peer}
+	r := &rejoin{store: s, name: name, token: fmt.Sprint(rand.Uint64()), node: inc, peer: peer}
 	began, err := r.run(ctx)
 	switch {
 	case !began || ctx.Err() != nil:
@@ -78,6 +78,7 @@ func (s *Store) rejoinState(which side, own *view) service.Rejoin {
 // starts anew.
 type rejoin struct {
 	store      *Store
+	name       string
 	token      string
 	node, peer *node.Incarnation
 	done       int64
@@ -98,6 +99,7 @@ func (r *rejoin) run(ctx context.Context) (began bool, err error) {
 	if err != nil || reply != int64(1) {
 		return err != nil, err
 	}
+	r.store.config.Logger.Info("REJOIN_BEGIN", "node", r.name, "run_id", r.node.RunID, "keys", total)
 	if err := r.copyNewer(ctx, r.peer, r.node); err != nil {
 		return true, fmt.Errorf("copying from the peer: %w", err)
 	}
