@@ -23,6 +23,7 @@ type seen struct {
 	snapshot *probes.Snapshot
 	now      time.Time
 	theme    theme.Theme
+	armed    bool // writes and actions are allowed right now
 }
 
 // boxWidth is the widest that a dialog gets; longer lines are hard to read.

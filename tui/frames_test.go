@@ -104,6 +104,17 @@ func TestGoldenFrames(t *testing.T) {
 	}
 }
 
+func TestGoldenDialogs(t *testing.T) {
+	for name, keys := range map[string]string{"help": "?", "write": "w", "confirm": "r"} {
+		t.Run(name, func(t *testing.T) {
+			m := screen(t, demoOptions(), g2Down(), 80, 24)
+			m, _ = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(keys)})
+			checkFrame(t, m.View(), 80, 24)
+			golden(t, "dialog_"+name+"_80x24.txt", m.View())
+		})
+	}
+}
+
 // golden compares the text of a frame with the file of that name; -update writes it.
 func golden(t *testing.T, name, frame string) {
 	t.Helper()

@@ -191,6 +191,40 @@ func TestAnswerToAnOlderWriteIsDropped(t *testing.T) {
 	}
 }
 
+func TestArmingEndsAlsoForAnOpenForm(t *testing.T) {
+	options := demoOptions()
+	options.Armed = false
+	now, sent := noon, 0
+	options.Now = func() time.Time { return now }
+	options.Write = func(context.Context, service.Mode, string, string) (service.Written, error) {
+		sent++
+		return service.Written{}, nil
+	}
+	m := screen(t, options, healthy(), 80, 24)
+	press := func(text string) {
+		var cmd tea.Cmd
+		msg := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(text)}
+		if text == "enter" {
+			msg = tea.KeyMsg{Type: tea.KeyEnter}
+		}
+		if m, cmd = m.Update(msg); cmd != nil {
+			m, _ = m.Update(cmd())
+		}
+	}
+	press("A")
+	press("w")
+	press("k")
+	press("enter")
+	if sent != 1 {
+		t.Fatalf("an armed form sent %d writes, want 1", sent)
+	}
+	now = now.Add(armedFor + time.Second)
+	press("enter")
+	if sent != 1 || !strings.Contains(m.View(), "READ-ONLY") {
+		t.Errorf("after the five minutes the form sent %d writes, want 1, and READ-ONLY on the screen:\n%s", sent, m.View())
+	}
+}
+
 // BenchmarkFrame is what one frame costs.
 func BenchmarkFrame(b *testing.B) {
 	for _, size := range sizes {

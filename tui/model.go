@@ -71,6 +71,9 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case clockMsg:
 		return m, m.awaitClock()
 	case launchMsg:
+		if !m.mayAct(msg.action.Name) { // the five minutes may have ended over the question
+			return m, nil
+		}
 		return m.launch(msg.action)
 	case jobMsg:
 		return m.jobUpdate(msg)
@@ -171,7 +174,9 @@ func (m *model) mayAct(what string) bool {
 	return false
 }
 
-func (m model) seen() seen { return seen{snapshot: m.snapshot, now: m.now, theme: m.theme} }
+func (m model) seen() seen {
+	return seen{snapshot: m.snapshot, now: m.now, theme: m.theme, armed: m.armed()}
+}
 
 // seat says whether this seat may act.
 func (m model) seat() overview.Seat {

@@ -58,19 +58,19 @@ func newWriteForm(ctx context.Context, options Options, k keys.Map) writeForm {
 		key: newLine(0), value: newLine(0), focus: fieldKey}
 }
 
-func (d writeForm) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
+func (d writeForm) update(msg tea.Msg, s seen) (dialog, bool, tea.Cmd) {
 	switch msg := msg.(type) {
 	case answerMsg:
 		if msg.number == d.sent {
 			d.answer, d.since = &msg, time.Time{}
 		}
 	case tea.KeyMsg:
-		return d.press(msg)
+		return d.press(msg, s)
 	}
 	return d, true, nil
 }
 
-func (d writeForm) press(msg tea.KeyMsg) (dialog, bool, tea.Cmd) {
+func (d writeForm) press(msg tea.KeyMsg, s seen) (dialog, bool, tea.Cmd) {
 	switch {
 	case key.Matches(msg, d.keys.Back):
 		return d, false, nil
@@ -84,7 +84,7 @@ func (d writeForm) press(msg tea.KeyMsg) (dialog, bool, tea.Cmd) {
 			return d, true, nil
 		}
 		d.asked = true
-		if d.problem() != nil || !d.since.IsZero() {
+		if d.problem() != nil || !d.since.IsZero() || !s.armed {
 			return d, true, nil
 		}
 		return d.send()
@@ -155,6 +155,9 @@ func (d writeForm) view(width int, s seen) (string, []string) {
 		label(fieldValue, "value") + d.value.view(width-11, d.focus == fieldValue, t), "",
 	}
 	lines = append(lines, d.status(width, s)...)
+	if d.focus == fieldMode {
+		lines[0] += t.Dim.Render("   space changes it")
+	}
 	hints := t.Key.Render("enter") + t.Dim.Render(" sends   ") + t.Key.Render("tab") + t.Dim.Render(" next field   ") +
 		t.Key.Render("esc") + t.Dim.Render(" closes")
 	return "write a key", append(lines, "", hints)
@@ -168,6 +171,8 @@ func (d writeForm) status(width int, s seen) []string {
 	switch {
 	case !d.since.IsZero():
 		lines = []string{t.At(theme.Warning).Render("▸ waiting for " + "app_" + string(d.mode) + "…")}
+	case !s.armed:
+		lines = outcome(t, theme.Warning, "READ-ONLY", "The five minutes are over. Close this and press A to arm again.", width)
 	case problem != nil && (d.asked || d.key.text() != ""):
 		lines = outcome(t, theme.Warning, "NOT SENT", sentence(problem), width)
 	case d.answer != nil:
