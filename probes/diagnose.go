@@ -23,11 +23,15 @@ func rank(s Severity) int { return [...]int{Unknown: 2, OK: 0, Warning: 1, Criti
 // Diagnose puts into words what a Snapshot shows. It is a pure function of s, apart from s.Verdict and s.Severity,
 // which it does not read. What is not known never counts as good.
 func Diagnose(s *Snapshot) Verdict {
-	var found []finding
+	found := blindness(s) // where captop sees nothing, it has nothing else to say
+	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
-		blindness, serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
+		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
 		identityFindings, trafficFindings, partFindings,
 	} {
+		if blind {
+			break
+		}
 		found = append(found, check(s)...)
 	}
 	if len(found) == 0 {

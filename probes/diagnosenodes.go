@@ -129,7 +129,7 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 		f.sentence = fmt.Sprintf("%s %s; %s.", name, o.word(), o.effects())
 		f.next, f.key = o.nextStep()
 	}
-	if len(o.cut) > 0 && len(o.reach) == 0 && !anyCP(o.cut) && n.Reach.Contact == Up {
+	if len(o.cut) > 0 && !anyCP(o.cut) && n.Reach.Contact == Up {
 		f.severity = Warning // AP goes on with the other node
 	}
 	return f, true

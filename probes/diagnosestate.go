@@ -15,7 +15,7 @@ const (
 	fullMemory     = 0.9                    // share of maxmemory
 	warnErrors     = 0.01                   // share of answers of 500 and above
 	criticalErrors = 0.05
-	fewRequests    = 10 // in the window; fewer are no outage by themselves
+	fewRequests    = 10               // in the window; fewer are no outage by themselves
 	settled        = 10 * time.Second // after a start, before run ids are compared
 )
 

@@ -6,6 +6,7 @@ package probes
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"time"
 
@@ -105,6 +106,17 @@ func (c Contact) String() string {
 
 // MarshalText gives the same words.
 func (c Contact) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the same words, from a recording.
+func (c *Contact) UnmarshalText(text []byte) error {
+	for known := NotAsked; known <= Blind; known++ {
+		if known.String() == string(text) {
+			*c = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no contact", text)
+}
 
 // Reach is how a target answers captop.
 type Reach struct {

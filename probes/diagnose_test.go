@@ -1,0 +1,119 @@
+package probes
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"captop/service"
+	"captop/service/api"
+)
+
+// TestVerdicts shows each situation to the diagnosis as Inputs, after two good polls, and reads its verdict.
+func TestVerdicts(t *testing.T) {
+	const refused, silent = "connection refused", "i/o timeout"
+	info := func(s *stack, node, field, value string) { s.info[node] = field + ":" + value + "\r\n" + s.info[node] }
+	replace := func(s *stack, node, before, after string) {
+		s.info[node] = strings.Replace(s.info[node], before, after, 1)
+	}
+	out := func(node string, fault Contact, text string) func(*stack) {
+		return func(s *stack) {
+			s.fail(node, PartInfo, fault, text)
+			s.cut(node, "app_cp", "app_ap")
+		}
+	}
+	for _, c := range []struct {
+		name      string
+		change    func(*stack)
+		situation string
+		severity  Severity
+		byDesign  bool
+		sentence  string // a part of it
+	}{
+		{"all well", func(*stack) {}, "ok", OK, false, "app_cp and app_ap reach db_g1 and db_g2"},
+		{"g2 stopped", out(service.G2, Down, refused), "g2_down", Critical, true,
+			"db_g2 is down; app_cp refuses writes and reads at db_g1; app_ap goes on with db_g1"},
+		{"g1 stopped", out(service.G1, Down, refused), "g1_down", Critical, true,
+			"db_g1 is down; app_cp refuses writes and reads only settled keys; app_ap goes on with db_g2"},
+		{"g2 paused", out(service.G2, Hung, silent), "g2_hung", Critical, true, "db_g2 hangs or is cut off"},
+		{"g1 paused", out(service.G1, Hung, silent), "g1_hung", Critical, true, "db_g1 hangs or is cut off"},
+		{"g2 slow", func(s *stack) { s.took[service.G2] = 300 * time.Millisecond }, "g2_slow", Warning, false, "300ms"},
+		{"g1 slow", func(s *stack) { s.took[service.G1] = 300 * time.Millisecond }, "g1_slow", Warning, false, "300ms"},
+		{"g2 cut from both", func(s *stack) { s.cut(service.G2, "app_cp", "app_ap") }, "g2_cut", Critical, true,
+			"app_cp and app_ap cannot reach db_g2, though it answers captop"},
+		{"g1 cut from cp", func(s *stack) { s.cut(service.G1, "app_cp") }, "g1_cut", Critical, true, "app_cp cannot reach db_g1"},
+		{"g2 cut from ap only", func(s *stack) { s.cut(service.G2, "app_ap") }, "g2_cut", Warning, true, "app_ap goes on with db_g1"},
+		{"both stopped", func(s *stack) { out(service.G1, Down, refused)(s); out(service.G2, Down, refused)(s) }, "both_out", Critical,
+			true, "Both nodes are out: db_g1 is down, db_g2 is down"},
+		{"g2 seen only by services", func(s *stack) { s.fail(service.G2, PartInfo, Down, refused) }, "g2_unseen", Warning, false,
+			"still reachable for app_cp and app_ap"},
+		{"captop's password is wrong", func(s *stack) { s.fail(service.G2, PartInfo, Denied, "WRONGPASS") }, "g2_unseen", Warning, false,
+			"refuses the password"},
+		{"everybody's password is wrong", out(service.G2, Denied, "WRONGPASS"), "g2_denied", Critical, true, "refuses the password"},
+		{"g2 loads", out(service.G2, Loading, "LOADING"), "g2_loading", Critical, true, "loading its data"},
+		{"g2 loads, as INFO says", func(s *stack) { info(s, service.G2, "loading", "1"); s.cut(service.G2, "app_cp", "app_ap") },
+			"g2_loading", Critical, true, "loading its data"},
+		{"g2 is no Redis", out(service.G2, Nonsense, "can't parse"), "g2_nonsense", Critical, true, "does not answer as Redis does"},
+		{"g2's name unknown", func(s *stack) { s.fail(service.G2, PartInfo, Blind, "no such host") }, "g2_unknown", Unknown, false,
+			"captop cannot look at db_g2"},
+		{"rejoining", func(s *stack) {
+			s.node("app_cp", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Done: 40, Total: 100} })
+		}, "g2_rejoining", Warning, true, "40 of 100 keys"},
+		{"rejoin waits", func(s *stack) {
+			s.node("app_cp", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Waiting: "db_g1 is away"} })
+		}, "g2_rejoining", Warning, true, "db_g1 is away"},
+		{"stale", func(s *stack) {
+			s.node("app_ap", service.G2, func(n *api.NodeBody) { n.StalenessMS = 9000 })
+		}, "g2_stale", Warning, true, "9s behind, beyond the limit of 5s: app_ap marks"},
+		{"breaker stuck", func(s *stack) { s.state["app_cp/db_g2"] = "OPEN" }, "cp_breaker_stuck", Critical, false,
+			"holds back from a healthy node"},
+		{"breaker recovers", func(s *stack) { s.state["app_cp/db_g2"], s.since = "HALF_OPEN", s.at }, "cp_breaker", Warning, false,
+			"about to try it again"},
+		{"cp down", func(s *stack) { s.dead("app_cp", Down, refused) }, "cp_down", Critical, false, "app_cp is down"},
+		{"ap hung", func(s *stack) { s.dead("app_ap", Hung, silent) }, "ap_hung", Critical, false, "app_ap hangs"},
+		{"cp draining", func(s *stack) { s.health["app_cp"].Status, s.health["app_cp"].Draining = api.StatusDraining, true },
+			"cp_draining", Critical, true, "app_cp is stopping"},
+		{"cp is something else", func(s *stack) { s.broken["app_cp/health"] = Input{Fault: Up, Status: 200, Body: "<html>"} },
+			"cp_nonsense", Critical, false, "is not a healthy app_cp"},
+		{"cp says what nobody knows", func(s *stack) { s.health["app_cp"].Status = "splendid" }, "cp_nonsense", Critical, false, "splendid"},
+		{"cp is degraded unseen", func(s *stack) { s.health["app_cp"].Status = api.StatusDegraded }, "cp_degraded", Warning, false,
+			"does not see why"},
+		{"metrics gone", func(s *stack) { s.broken["app_ap/metrics"] = Input{Fault: Up, Status: 200, Body: "x 1\n"} }, "ap_part",
+			Unknown, false, "/metrics"},
+		{"token refused", func(s *stack) { s.broken["app_ap/health"] = Input{Fault: Up, Status: 401} }, "ap_denied", Unknown, false,
+			"refuses captop"},
+		{"captop cut off", func(s *stack) {
+			s.dead("app_cp", Hung, silent)
+			s.dead("app_ap", Hung, silent)
+			s.fail(service.G1, PartInfo, Hung, silent)
+			s.fail(service.G2, PartInfo, Hung, silent)
+		}, "captop_blind", Unknown, false, "captop reaches none of its 4 targets"},
+		{"everything stopped", func(s *stack) {
+			s.dead("app_cp", Down, refused)
+			s.dead("app_ap", Down, refused)
+			s.fail(service.G1, PartInfo, Down, refused)
+			s.fail(service.G2, PartInfo, Down, refused)
+		}, "cp_down", Critical, false, "app_cp is down"},
+		{"g2 is a replica", func(s *stack) { replace(s, service.G2, "role:master", "role:slave") }, "g2_replica", Critical, false, "replica"},
+		{"AOF fails", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok", "aof_last_write_status:err") },
+			"g1_aof_failed", Critical, false, "append-only"},
+		{"memory short", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1050") }, "g1_memory", Warning, false, "95 %"},
+		{"one Redis for both", func(s *stack) { s.info[service.G2] = s.info[service.G1] }, "same_redis", Critical, false, "no second copy"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s, state := newStack(), NewState(targets(), tick, epoch)
+			if before := s.watch(t, state, 2); before.Severity != OK {
+				t.Fatalf("before the change: %+v", before.Verdict)
+			}
+			c.change(s)
+			snap := s.watch(t, state, 6)
+			v := snap.Verdict
+			if v.Situation != c.situation || v.Severity != c.severity || v.ByDesign != c.byDesign || !strings.Contains(v.Sentence, c.sentence) {
+				t.Errorf("got %+v\nwant %s %s by design %t, with %q", v, c.situation, c.severity, c.byDesign, c.sentence)
+			}
+			if v.NextStep == "" || strings.Contains(v.Sentence+v.NextStep, "secret") {
+				t.Errorf("no next step, or a password: %+v", v)
+			}
+		})
+	}
+}
