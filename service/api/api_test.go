@@ -41,6 +41,9 @@ func (f *fakeStore) Write(ctx context.Context, key string, value []byte) (servic
 			return service.Written{}, ctx.Err()
 		}
 	}
+	if err := ctx.Err(); err != nil {
+		return service.Written{}, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
