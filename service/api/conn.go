@@ -93,7 +93,10 @@ func (c *jsonConn) CloseWrite() error {
 
 func (c *jsonConn) errorAnswer(status int, message string) []byte {
 	refusal := &service.Error{Code: service.CodeBadRequest, Outcome: service.NotApplied,
-		Message: "the request is not valid HTTP: " + strings.TrimPrefix(message, "400 Bad Request: ")}
+		Message: "the request line, an escape (%XX) in it, or a header does not parse"}
+	if detail, told := strings.CutPrefix(message, "400 Bad Request: "); told {
+		refusal.Message += ": " + detail
+	}
 	switch status {
 	case http.StatusRequestHeaderFieldsTooLarge:
 		refusal.Code = service.CodeHeaderTooLarge
