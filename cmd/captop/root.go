@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -135,11 +136,21 @@ func drawable(std streams) bool {
 func dashboard(ctx context.Context, engine *probes.Engine, targets probes.Targets, std streams) error {
 	return tui.Run(ctx, tui.Options{
 		Snapshots: engine.Watch(ctx),
-		Stack:     "configured stack",
+		Stack:     stackName(targets),
 		Write:     writer(targets),
 		Input:     std.in,
 		Output:    std.out,
 	})
+}
+
+// stackName is the host of the first service.
+func stackName(targets probes.Targets) string {
+	for _, target := range targets.Services {
+		if parsed, err := url.Parse(target.URL); err == nil {
+			return parsed.Hostname()
+		}
+	}
+	return "nodes alone"
 }
 
 // writer gives the dashboard a way to write through the first service of each mode.
