@@ -65,12 +65,12 @@ func loadConfig(path string, asked bool, base settings) (settings, error) {
 	case err != nil:
 		return base, fmt.Errorf("reading the config file %s: %w", path, err)
 	}
-	for _, key := range meta.Undecoded() {
-		hint := ""
-		if near := nearest(key.String()); near != "" {
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		name, hint := unknown[0].String(), ""
+		if near := nearest(name); near != "" {
 			hint = fmt.Sprintf("; did you mean %q?", near)
 		}
-		return base, fmt.Errorf("%s: unknown setting %q%s (known: %s)", path, key.String(), hint, strings.Join(settingNames[:], ", "))
+		return base, fmt.Errorf("%s: unknown setting %q%s (known: %s)", path, name, hint, strings.Join(settingNames[:], ", "))
 	}
 	return base, nil
 }
