@@ -135,7 +135,11 @@ func (d showJob) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
 
 func (d showJob) view(width int, s seen) (string, []string) {
 	j, t := d.job, s.theme
-	lines := []string{t.Dim.Render("$ ") + cell.Cut(j.action.Command, width-2), ""}
+	var lines []string
+	for _, part := range cell.Wrap(j.action.Command, width-2, 3) {
+		lines = append(lines, t.Dim.Render("$ ")+part)
+	}
+	lines = append(lines, "")
 	for i, step := range j.steps {
 		mark := t.At(theme.OK).Render("✓")
 		if i == len(j.steps)-1 && !j.done() {

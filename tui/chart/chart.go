@@ -40,6 +40,9 @@ const labelWidth = 7
 // floorMS is the lowest value of the scale; what is below lies on the bottom line.
 const floorMS = 1.0
 
+// ceilingMS is the highest top of the scale, a quarter of an hour: what is above lies on the top line.
+const ceilingMS = 1e6
+
 // Window picks the time span for a plot of width cells so that a sample every second or two has a column of its own.
 func Window(width int, poll time.Duration) time.Duration {
 	dots := time.Duration(max(width-labelWidth, 1) * 2)
@@ -94,6 +97,7 @@ func scaleFor(p Plot) scale {
 	if p.Linear {
 		return scale{top: roundUp(high * 1.1)}
 	}
+	high = min(high, ceilingMS*0.95)
 	return scale{decades: math.Ceil(math.Log10(high*1.05/floorMS) - 1e-9)}
 }
 

@@ -1,7 +1,7 @@
 // Command picture makes the picture of the README from a real screen: it runs a command in tmux, waits for a text and a
 // while longer, and writes what the terminal shows as SVG.
 //
-//	go run ./tui/picture -size 120x40 -after 60s -out .github/screen.svg 'go run ./cmd/captop demo'
+//	go run ./tui/picture -after 60s -keys 'c Enter' -linger 15s -out .github/screen.svg 'go run ./cmd/captop demo'
 package main
 
 import (
@@ -29,6 +29,7 @@ func run(args []string) error {
 	text := flags.String("text", "events", "wait until the screen shows this")
 	after := flags.Duration("after", 10*time.Second, "then wait this long, so that the charts fill")
 	keys := flags.String("keys", "", "then press these keys, separated by blanks, as tmux names them")
+	linger := flags.Duration("linger", 0, "and wait this long after the last key")
 	out := flags.String("out", "", "the file to write; standard output if empty")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -37,7 +38,7 @@ func run(args []string) error {
 	if err != nil || flags.NArg() == 0 {
 		return errors.Join(err, errors.New("usage: picture [flags] 'command of the dashboard'"))
 	}
-	screen, err := capture(strings.Join(flags.Args(), " "), width, height, *text, *after, strings.Fields(*keys))
+	screen, err := capture(strings.Join(flags.Args(), " "), width, height, *text, *after, *linger, strings.Fields(*keys))
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func parseSize(s string) (width, height int, err error) {
 const startTimeout = 3 * time.Minute
 
 // capture runs a command in a tmux of its own and gives the screen with its escape sequences.
-func capture(command string, width, height int, text string, after time.Duration, keys []string) (string, error) {
+func capture(command string, width, height int, text string, after, linger time.Duration, keys []string) (string, error) {
 	folder, err := os.MkdirTemp("", "picture")
 	if err != nil {
 		return "", fmt.Errorf("making a folder for tmux: %w", err)
@@ -103,6 +104,7 @@ func capture(command string, width, height int, text string, after time.Duration
 		}
 		time.Sleep(time.Second)
 	}
+	time.Sleep(linger)
 	shown, err := tmux("capture-pane", "-p", "-e")
 	if err != nil {
 		return "", err
