@@ -1,7 +1,7 @@
 // Command picture makes the picture of the README from a real screen: it runs a command in tmux, waits for a text and a
 // while longer, and writes what the terminal shows as SVG.
 //
-//	go run ./tui/picture -after 60s -keys 'c Enter' -linger 15s -out .github/screen.svg 'go run ./cmd/captop demo'
+//	go run ./tui/picture -after 30s -keys 'c Enter' -linger 11s -out .github/screen.svg 'go run ./cmd/captop demo'
 package main
 
 import (
