@@ -29,7 +29,7 @@ func (s *Stack) Restart(ctx context.Context, progress func(string)) (proof strin
 	}
 	began := time.Now()
 	progress("asking db_g2 for its run id")
-	before, err := s.runID(ctx)
+	before, err := runID(ctx, s.nodes[g2])
 	if err != nil {
 		return "", fmt.Errorf("before the restart: %w", err)
 	}
@@ -41,7 +41,7 @@ func (s *Stack) Restart(ctx context.Context, progress func(string)) (proof strin
 	if err := s.nodes[g2].start(); err != nil {
 		return "", err
 	}
-	after, err := s.runID(ctx)
+	after, err := runID(ctx, s.nodes[g2])
 	if err != nil {
 		return "", fmt.Errorf("after the restart: %w", err)
 	}
@@ -56,26 +56,26 @@ func (s *Stack) Restart(ctx context.Context, progress func(string)) (proof strin
 		"all of it took %s", after, before, time.Since(began).Round(10*time.Millisecond)), nil
 }
 
-// runID asks db_g2, past the link, which run of it answers.
-func (s *Stack) runID(ctx context.Context) (string, error) {
+// runID asks a node, past the link, which run of it answers.
+func runID(ctx context.Context, n redisNode) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*requestTime)
 	defer cancel()
-	client := redis.NewClient(&redis.Options{Addr: s.nodes[g2].addr(), Protocol: 2, MaxRetries: -1, DialerRetries: 1,
+	client := redis.NewClient(&redis.Options{Addr: n.addr(), Protocol: 2, MaxRetries: -1, DialerRetries: 1,
 		DisableIdentity: true, ContextTimeoutEnabled: true})
 	defer client.Close()
 	info, err := client.Info(ctx, "server").Result()
 	if err != nil {
-		return "", fmt.Errorf("asking db_g2 for its run id: %w", err)
+		return "", fmt.Errorf("asking the node for its run id: %w", err)
 	}
 	for line := range strings.Lines(info) {
 		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok {
 			return id, nil
 		}
 	}
-	return "", errors.New("db_g2 names no run id")
+	return "", errors.New("the node names no run id")
 }
 
-// awaitSettled waits until both services use the run of db_g2 and have settled it.
+// awaitSettled waits until both services know this run of a node, reach both nodes and have settled them.
 func (s *Stack) awaitSettled(ctx context.Context, run string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -91,30 +91,35 @@ func (s *Stack) awaitSettled(ctx context.Context, run string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("db_g2 runs, but is not settled yet (%s): %w", waiting, ctx.Err())
+			return fmt.Errorf("the nodes run, but are not settled yet (%s): %w", waiting, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
 
-// unsettled says why a service does not use the run of db_g2 yet, "" if it does.
+// unsettled says why a service is not well with this run of a node yet, "" if it is.
 func unsettled(ctx context.Context, client *api.Client, run string) string {
 	health, err := client.Health(ctx)
 	if err != nil {
 		return err.Error()
 	}
+	known := false
 	for _, n := range health.Nodes {
 		switch {
-		case n.Name != service.G2:
 		case !n.Reachable:
-			return "cannot reach it"
-		case !strings.HasPrefix(run, n.RunID):
-			return "still knows its former run"
-		case n.Rejoin.Active:
-			return fmt.Sprintf("has settled %d of %d keys", n.Rejoin.Done, n.Rejoin.Total)
-		case n.Breaker != service.BreakerClosed.String():
-			return "its breaker is " + n.Breaker
+			return "cannot reach " + n.Name
+		case n.RunID != "" && strings.HasPrefix(run, n.RunID):
+			known = true
 		}
+		switch {
+		case n.Rejoin.Active:
+			return fmt.Sprintf("has settled %d of %d keys of %s", n.Rejoin.Done, n.Rejoin.Total, n.Name)
+		case n.Breaker != service.BreakerClosed.String():
+			return "its breaker before " + n.Name + " is " + n.Breaker
+		}
+	}
+	if !known {
+		return "still knows the former run only"
 	}
 	return ""
 }

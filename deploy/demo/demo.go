@@ -54,7 +54,7 @@ type redisNode interface {
 	command() string
 }
 
-// Start starts everything and gives the stack once both services listen. keep is the command that Keep runs in: this
+// Start starts everything and gives the stack once both services are ready. keep is the command that Keep runs in: this
 // program with the argument that leads there.
 func Start(keep *exec.Cmd) (stack *Stack, err error) {
 	removeLeftovers()
@@ -90,9 +90,30 @@ func Start(keep *exec.Cmd) (stack *Stack, err error) {
 		}
 		s.services = append(s.services, started)
 		s.done.Go(func() { started.serve(ctx) })
-		s.done.Go(func() { load(ctx, started.client(), time.Now().UnixNano()) })
+	}
+	if err := s.awaitReady(ctx); err != nil {
+		return nil, err
+	}
+	for _, i := range s.services {
+		s.done.Go(func() { load(ctx, i.client(), time.Now().UnixNano()) })
 	}
 	return s, nil
+}
+
+// awaitReady waits until both services have settled both nodes: the first picture is that of a pair that is well.
+func (s *Stack) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, n := range s.nodes {
+		run, err := runID(ctx, n)
+		if err != nil {
+			return err
+		}
+		if err := s.awaitSettled(ctx, run); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Stack) startNodes() error {

@@ -81,8 +81,8 @@ func (m *model) sweepAnswered(w world, who int, t task) world {
 		a.task, a.waiting, a.phase = 0, false, sweepIdle
 		return w
 	case t.result == settled:
-		a.task, a.waiting = 0, false
-		a.phase++
+		w = m.proceed(w, who, t) // a promise that was adopted is finished behind
+		w.actors[who].phase++
 		return w
 	}
 	return m.proceed(w, who, t)
@@ -139,7 +139,10 @@ var breaks = []struct{ name, script, old, new string }{
 	{"the fence takes what is open for committed", "fence", "(tonumber(k[2]) or 0) >= n", "true"},
 	{"the head reads what is dirty", "read", "if k[4] then return {'DIRTY'} end", ""},
 	{"the head promises while dirty", "prepare", "if k[3] then", "if false then"},
-	{"the rejoining tail does not take what is dirty", "promised", "if k[5] and k[8] ~= ARGV[1] then", "if false then"},
+	{"the rejoining tail does not take what is dirty", "promised", "if k[5] then", "if false then"},
+	{"what a tail takes can be dropped", "end", "if ARGV[4] == 'drop' and k[5] then return {'TAKEN'} end", ""},
+	{"what another tail takes can be forgotten", "end", "if ARGV[4] == 'forget' and k[5] ~= ARGV[5] then return {'TAKEN'} end", ""},
+	{"a late settling of the tail overwrites", "adopttail", "if k[1] == ARGV[1] or m[1] == ARGV[1] then return {'OK'} end", ""},
 	{"the rejoining head counts from its own memory", "adopthead", "math.max(tonumber(k[2]) or 0, tonumber(ARGV[2]), tonumber(ARGV[5]))", "tonumber(k[2]) or 0"},
 	{"the rejoining head keeps its own value", "adopthead", "redis.call('HSET', KEYS[1], 'n', ARGV[2], 't', ARGV[3], 'v', ARGV[4])", ""},
 	{"a late settling overwrites", "adopthead", "if k[1] == ARGV[1] or redis.call('HGET', KEYS[2], 's') == ARGV[1] then return {'OK'} end", ""},

@@ -85,7 +85,7 @@ func (s *Store) runWithin(ctx, inner context.Context, p *pair, key string, t tas
 	var err error
 	for t.result == pending {
 		limit := inner
-		if t.step == drop {
+		if t.step == drop || t.step == forget {
 			limit = ctx
 		}
 		at := t.request().at
@@ -150,7 +150,8 @@ func (s *Store) settle(ctx context.Context, p *pair, key string, what need) erro
 	case settleTail:
 		t = newSettleTail(p.runs())
 	}
-	_, err := s.run(ctx, p, key, t)
+	ended, err := s.run(ctx, p, key, t)
+	s.leave(key, p, ended)
 	return err
 }
 
@@ -165,6 +166,9 @@ func (s *Store) resolve(ctx context.Context, p *pair, key string, t task, age ti
 	}
 	if ended.result == open {
 		return wait(ctx, time.Duration(1+rand.IntN(4))*time.Millisecond)
+	}
+	if ended.step != finish && ended.step != forget {
+		return nil // somebody else has ended it
 	}
 	_, err = send(ctx, p.incs[head], key, ended.request())
 	return err

@@ -20,6 +20,8 @@ const (
 	commit
 	finish
 	drop
+	forget
+	claim
 	fence
 	look
 	readHead
@@ -71,6 +73,7 @@ type task struct {
 	n       string    // the version at hand
 	value   string
 	floor   string
+	promise bool   // n is only promised at the head, with settleTail
 	count   string // of the runs that were named, for epoch
 	dirty   string // the promise in the way, with need resolveKey
 	dirtyTx string
@@ -93,7 +96,7 @@ func newRead(runs [2]string, at side) task {
 // newResolve ends the promise (n, tx); with fencing also where it is not decided yet.
 func newResolve(runs [2]string, n, tx string, fencing bool) task {
 	if fencing {
-		return task{step: fence, runs: runs, n: n, tx: tx}
+		return task{step: claim, runs: runs, n: n, tx: tx}
 	}
 	return task{step: look, runs: runs, n: n, tx: tx}
 }
@@ -128,9 +131,13 @@ func (t task) request() request {
 	case commit:
 		return ask(tail, "commit", l, t.n, t.tx, t.value, h)
 	case finish:
-		return ask(head, "end", h, t.n, t.tx, "finish")
+		return ask(head, "end", h, t.n, t.tx, "finish", l)
 	case drop:
-		return ask(head, "end", h, t.n, t.tx, "drop")
+		return ask(head, "end", h, t.n, t.tx, "drop", l)
+	case forget:
+		return ask(head, "end", h, t.n, t.tx, "forget", l)
+	case claim:
+		return ask(head, "promised", l)
 	case fence:
 		return ask(tail, "fence", l, t.n, "fence")
 	case look:
@@ -173,8 +180,13 @@ func (t task) answered(reply []string) task {
 	switch t.step {
 	case prepare, commit:
 		return t.writeAnswered(reply)
-	case finish, drop:
+	case finish, drop, forget:
 		return t.tidied(reply[0] == "OK")
+	case claim:
+		if reply[1] != t.n || reply[2] != t.tx || reply[5] != "dirty" {
+			return t.end(settled, ended) // somebody else has ended it
+		}
+		return t.end(pending, fence)
 	case fence, look:
 		return t.fenceAnswered(reply[0])
 	case readHead, readTail:
@@ -197,7 +209,7 @@ func (t task) askTail() task {
 // unsettled says what to do about a node that does not believe its own key yet.
 func (t task) unsettled() task {
 	switch t.step {
-	case finish, drop: // settling the head ends every promise
+	case finish, drop, forget: // settling the head ends every promise
 		return t.tidied(false)
 	case readHead: // the tail knows as well, without the settling
 		return t.askTail()
@@ -220,14 +232,14 @@ func (t task) writeAnswered(reply []string) task {
 	case reply[0] == "OK":
 		return t.end(applied, finish)
 	case reply[0] == "FENCED":
-		return t.end(pending, drop)
+		return t.end(pending, forget)
 	default: // OVERTAKEN: it was fenced before, or settled as committed when the tail came back; nobody knows now
 		return t.end(unknown, ended)
 	}
 }
 
 // tidied ends a task that has finished or dropped a promise. A write that could not be committed is surely not
-// applied only once its promise is gone by this very drop: a rejoin of the tail would take what is dirty as committed.
+// applied only once its promise is gone by its own hand: a tail that rejoins takes what is dirty as committed.
 func (t task) tidied(done bool) task {
 	switch {
 	case t.result != pending:
@@ -244,7 +256,7 @@ func (t task) fenceAnswered(reply string) task {
 	case "COMMITTED":
 		return t.end(settled, finish)
 	case "FENCED":
-		return t.end(settled, drop)
+		return t.end(settled, forget)
 	default:
 		return t.end(open, ended)
 	}
@@ -265,8 +277,12 @@ func (t task) readAnswered(reply []string) task {
 func (t task) settleAnswered(reply []string) task {
 	switch t.step {
 	case promised:
-		t.n, t.tx, t.value, t.floor = reply[1], reply[2], reply[3], reply[4]
+		t.n, t.tx, t.value, t.floor, t.promise = reply[1], reply[2], reply[3], reply[4], reply[5] == "dirty"
 		return t.end(pending, adoptTail)
+	case adoptTail:
+		if reply[0] == "ADOPTED" && t.promise {
+			return t.end(settled, finish)
+		}
 	case decided:
 		t.n, t.tx, t.value, t.floor = reply[1], reply[2], reply[3], reply[4]
 		return t.end(pending, adoptHead)
@@ -297,7 +313,7 @@ func (t task) lost(sent bool) task {
 			return t.end(unknown, ended)
 		}
 		return t.end(pending, drop)
-	case finish, drop: // a resolver will
+	case finish, drop, forget: // a resolver will
 		return t.tidied(false)
 	case readHead:
 		return t.askTail()

@@ -174,6 +174,9 @@ func (s *Store) settlePage(ctx context.Context, p *pair, which, at side, cursor 
 	if err := s.runAll(ctx, p, keys, tasks); err != nil {
 		return cursor, 0, fmt.Errorf("settling keys of %s: %w", s.nodes[which].Name(), err)
 	}
+	for i, t := range tasks {
+		s.leave(keys[i], p, t)
+	}
 	return next, len(page), nil
 }
 

@@ -1,5 +1,6 @@
--- At the tail, when it rejoins: takes the head's value if it is newer, and refuses all that was promised before.
--- KEYS key, meta; ARGV run id, run id of the head, n, tx, value, floor. OK | EPOCH
+-- At the tail, when it rejoins: takes what the head holds if it is newer (also what is only promised there: it may have
+-- been acknowledged before this node lost its memory), and refuses all else that was promised before.
+-- KEYS key, meta; ARGV run id, run id of the head, n, tx, value, floor. ADOPTED | OK (was settled before) | EPOCH
 local k = redis.call('HMGET', KEYS[1], 's', 'n', 'f')
 local m = redis.call('HMGET', KEYS[2], 's', 'e')
 if k[1] == ARGV[1] or m[1] == ARGV[1] then return {'OK'} end
@@ -9,4 +10,4 @@ if tonumber(ARGV[6]) > (tonumber(k[3]) or 0) then redis.call('HSET', KEYS[1], 'f
 if tonumber(ARGV[3]) > (tonumber(k[2]) or 0) then
   redis.call('HSET', KEYS[1], 'n', ARGV[3], 't', ARGV[4], 'v', ARGV[5])
 end
-return {'OK'}
+return {'ADOPTED'}

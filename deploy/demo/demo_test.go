@@ -1,0 +1,218 @@
+package demo_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"captop/deploy/demo"
+	"captop/service"
+	"captop/service/api"
+)
+
+// The test binary plays two more parts: the keeper, and a demo to be killed.
+const (
+	keeperPart = "keep"
+	demoPart   = "demo"
+)
+
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == keeperPart:
+		fmt.Fprintln(os.Stderr, demo.Keep(os.Stdin, os.Args[2]))
+		os.Exit(1)
+	case len(os.Args) == 2 && os.Args[1] == demoPart:
+		stack, err := demo.Start(keeper())
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		g1, g2 := stack.NodeURLs()
+		fmt.Println(filepath.Dir(stack.Log()), strings.TrimPrefix(g1, "redis://"), strings.TrimPrefix(g2, "redis://"))
+		if err := stack.Pause(); err != nil { // the hardest one to get rid of
+			fmt.Println(err)
+		}
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func keeper() *exec.Cmd { return exec.Command(os.Args[0], keeperPart) }
+
+func start(t *testing.T) *demo.Stack {
+	t.Helper()
+	stack, err := demo.Start(keeper())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stack.Close)
+	return stack
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func write(stack *demo.Stack, mode service.Mode) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := api.NewClient(stack.URL(mode), "", nil).Write(ctx, "k", []byte("v"))
+	return err
+}
+
+func listens(address string) bool {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+func TestCutPauseAndHeal(t *testing.T) {
+	stack := start(t)
+	for name, act := range map[string]func() error{
+		"cut":   func() error { stack.Cut(); return nil },
+		"pause": stack.Pause,
+	} {
+		if err := act(); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(stack, service.ModeCP); err == nil {
+			t.Fatalf("%s: app_cp took a write without db_g2", name)
+		}
+		if err := write(stack, service.ModeAP); err != nil {
+			t.Fatalf("%s: app_ap refused a write with db_g1 up: %v", name, err)
+		}
+		if err := stack.Heal(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "app_cp writes again after "+name, func() bool { return write(stack, service.ModeCP) == nil })
+	}
+}
+
+func TestRestartProvesItself(t *testing.T) {
+	stack := start(t)
+	if err := write(stack, service.ModeCP); err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	proof, err := stack.Restart(context.Background(), func(step string) { steps = append(steps, step) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(proof, "new run id") || len(steps) < 4 {
+		t.Fatalf("proof %q after %q", proof, steps)
+	}
+	if err := write(stack, service.ModeCP); err != nil {
+		t.Fatalf("right after the proof app_cp refused: %v", err)
+	}
+	if err := stack.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stack.Restart(context.Background(), func(string) {}); err == nil {
+		t.Fatal("a paused node was restarted")
+	}
+}
+
+func TestTakenPortsAreSaid(t *testing.T) {
+	for _, address := range []string{demo.AddrCP, demo.AddrAP} {
+		if listener, err := net.Listen("tcp", address); err == nil {
+			defer listener.Close()
+		} // else another program has it already, which is as good
+	}
+	stack := start(t)
+	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
+		_, port, _ := net.SplitHostPort(strings.TrimPrefix(stack.URL(mode), "http://"))
+		if want := fmt.Sprintf("app_%s on port %s", mode, port); !strings.Contains(stack.About(), want) {
+			t.Errorf("%q does not say %q", stack.About(), want)
+		}
+		if err := write(stack, mode); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestNothingOutlivesAKill: the process is killed with -9 while db_g2 is paused; servers and files are gone, and
+// another demo starts.
+func TestNothingOutlivesAKill(t *testing.T) {
+	process := exec.Command(os.Args[0], demoPart)
+	output, err := process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var dir, g1, g2 string
+	if _, err := fmt.Fscan(output, &dir, &g1, &g2); err != nil {
+		t.Fatalf("the demo did not start: %v", err)
+	}
+	if !listens(g1) || !listens(g2) {
+		t.Fatalf("the demo's nodes do not listen at %s and %s", g1, g2)
+	}
+	if err := process.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = process.Wait()
+	eventually(t, "the servers end", func() bool { return !listens(g1) && !listens(g2) })
+	eventually(t, "the files go", func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) })
+	if err := write(start(t), service.ModeAP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWithoutRedisServer: a machine with nothing but Go runs the demo too.
+func TestWithoutRedisServer(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	self, err := filepath.Abs(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := demo.Start(exec.Command(self, keeperPart))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stack.Close)
+	if !strings.Contains(stack.About(), "miniredis") {
+		t.Fatalf("it runs on %s", stack.About())
+	}
+	if err := write(stack, service.ModeCP); err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(stack, service.ModeCP); err == nil {
+		t.Fatal("app_cp took a write while db_g2 was paused")
+	}
+	if err := stack.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stack.Restart(context.Background(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "app_cp writes again", func() bool { return write(stack, service.ModeCP) == nil })
+}
+
+func TestKeepTouchesNothingElse(t *testing.T) {
+	precious := t.TempDir()
+	if err := demo.Keep(strings.NewReader(""), precious); err == nil {
+		t.Fatal("it ran outside a demo")
+	}
+	if _, err := os.Stat(precious); err != nil {
+		t.Fatal(err)
+	}
+}
