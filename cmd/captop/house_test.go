@@ -68,7 +68,7 @@ var arrows = map[string][]string{
 	"captop/probes":       {"captop/probes", "captop/service/api", "captop/service"},
 	"captop/deploy":       {"captop/deploy", "captop/service"},
 	"captop/service":      {},
-	"captop/service/node": {"captop/service"},
+	"captop/service/node": {"captop/service", "captop/service/node"},
 	"captop/service/cp":   {"captop/service", "captop/service/node"},
 	"captop/service/ap":   {"captop/service", "captop/service/node"},
 	"captop/service/api":  {"captop/service", "captop/service/node"},
