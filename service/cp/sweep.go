@@ -253,7 +253,7 @@ func (s *Store) declareSettled(ctx context.Context, p *pair, which side) error {
 		return fmt.Errorf("declaring %s settled: %w", s.nodes[which].Name(), err)
 	}
 	s.watch.mu.Lock()
-	s.watch.noteSettled(which, true, s.config.Now())
+	s.watch.noteSettled(which, inc.RunID, true, s.config.Now())
 	s.watch.mu.Unlock()
 	return nil
 }

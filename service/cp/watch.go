@@ -12,8 +12,12 @@ import (
 	"captop/service/node"
 )
 
-// watchEvery is how often the nodes are looked over for overdue writes and for keys that are not settled.
-const watchEvery = 200 * time.Millisecond
+// watchEvery is how often the head is looked over for overdue writes, and either node for a new run; stampsEvery how
+// often a node is asked whether it is still settled under the run that is known to be (FLUSHALL takes that away).
+const (
+	watchEvery  = 500 * time.Millisecond
+	stampsEvery = 2 * time.Second
+)
 
 // overdueAtOnce bounds how many overdue writes of one bucket are resolved per look.
 const overdueAtOnce = 128
@@ -25,9 +29,26 @@ type watch struct {
 	dirty int64
 	since time.Time // of the oldest dirty key; zero if there is none
 	join  [2]service.Rejoin
+
+	settledRun [2]string    // the run under which a node was found settled
+	settledAt  [2]time.Time // and when
+	looked     [2]bool      // whether it was found to be settled or not
 }
 
-func (w *watch) start(now time.Time) { w.seen = [2]time.Time{now, now} }
+// start has both nodes unsettled until they were looked at: what is not known is not called well.
+func (w *watch) start(now time.Time) {
+	w.seen = [2]time.Time{now, now}
+	for which := range w.join {
+		w.join[which] = service.Rejoin{Active: true, Since: now, Waiting: "not looked at yet"}
+	}
+}
+
+// settledUnder reports whether a run of a node was found settled a moment ago.
+func (w *watch) settledUnder(which side, run string, now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.settledRun[which] == run && now.Sub(w.settledAt[which]) < stampsEvery
+}
 
 // Nodes tells the state of db_g1 and db_g2 without I/O.
 func (s *Store) Nodes() []service.NodeState {
@@ -90,7 +111,7 @@ func (s *Store) sweepNodes(ctx context.Context) {
 func (s *Store) unsettled(which side) bool {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
-	return s.watch.join[which].Active
+	return s.watch.looked[which] && s.watch.join[which].Active
 }
 
 // lookAt reads what the buckets of one node say about themselves, and resolves overdue writes. What fails is in the
@@ -104,31 +125,44 @@ func (s *Store) lookAt(ctx context.Context, which side) {
 		return
 	}
 	now := s.config.Now()
-	settled, dirty, err := readBuckets(ctx, inc, which)
+	known := s.watch.settledUnder(which, inc.RunID, now)
+	if which == tail && known {
+		return
+	}
+	settled, dirty, err := readBuckets(ctx, inc, which, !known)
 	if err != nil {
 		return
 	}
-	s.watch.mu.Lock()
-	s.watch.seen[which] = now
-	if which == head {
-		s.watch.dirty, s.watch.since = dirty.count, time.Time{}
-		if dirty.count > 0 {
-			s.watch.since = now.Add(-dirty.age)
-		}
-	}
-	s.watch.noteSettled(which, settled, now)
-	s.watch.mu.Unlock()
+	s.watch.note(which, inc.RunID, known || settled, dirty, now)
 	if which == head && dirty.age > s.config.Timeout {
 		s.resolveOverdue(ctx, p)
 	}
 }
 
-func (w *watch) noteSettled(which side, settled bool, now time.Time) {
-	join := &w.join[which]
-	switch {
+// note takes in what a look has found.
+func (w *watch) note(which side, run string, settled bool, dirty inFlight, now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[which] = now
+	if which == head {
+		w.dirty, w.since = dirty.count, time.Time{}
+		if dirty.count > 0 {
+			w.since = now.Add(-dirty.age)
+		}
+	}
+	w.noteSettled(which, run, settled, now)
+}
+
+func (w *watch) noteSettled(which side, run string, settled bool, now time.Time) {
+	first := !w.looked[which]
+	w.looked[which] = true
+	switch join := &w.join[which]; {
 	case settled:
+		if w.settledRun[which] != run || now.Sub(w.settledAt[which]) >= stampsEvery {
+			w.settledRun[which], w.settledAt[which] = run, now
+		}
 		*join = service.Rejoin{}
-	case !join.Active:
+	case first || !join.Active:
 		*join = service.Rejoin{Active: true, Since: now}
 	}
 }
@@ -139,8 +173,9 @@ type inFlight struct {
 	age   time.Duration // of the oldest, by the head's clock
 }
 
-// readBuckets tells whether every bucket is settled under the node's present run, and what is dirty.
-func readBuckets(ctx context.Context, inc *node.Incarnation, which side) (settled bool, dirty inFlight, err error) {
+// readBuckets tells what is dirty at the head and, with stamped, whether every bucket is settled under the node's
+// present run.
+func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped bool) (settled bool, dirty inFlight, err error) {
 	var stamps [node.Buckets]*redis.StringCmd
 	var counts [node.Buckets]*redis.IntCmd
 	var oldest [node.Buckets]*redis.ZSliceCmd
@@ -149,7 +184,9 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side) (settle
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			clock = pipe.Time(ctx)
 			for b := range node.Buckets {
-				stamps[b] = pipe.HGet(ctx, bucketTag(b)+"m", "s")
+				if stamped {
+					stamps[b] = pipe.HGet(ctx, bucketTag(b)+"m", "s")
+				}
 				if which == head {
 					counts[b] = pipe.ZCard(ctx, bucketTag(b)+"d")
 					oldest[b] = pipe.ZRangeWithScores(ctx, bucketTag(b)+"d", 0, 0)
@@ -162,7 +199,7 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side) (settle
 	if err != nil && err != redis.Nil {
 		return false, dirty, err
 	}
-	settled = true
+	settled = stamped
 	for b := range node.Buckets {
 		settled = settled && stamps[b].Val() == inc.RunID
 		if which == tail {
