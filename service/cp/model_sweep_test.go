@@ -98,14 +98,17 @@ func long() bool { return os.Getenv("CAPTOP_LONG") != "" }
 
 // worlds are the bounds of the walks: small enough for every run of the tests, or large.
 func worlds() []bounds {
-	all := []bounds{{name: "no crash", reads: [2]int{1, 1}, resolves: 1, states: 1_000_000}}
+	all := []bounds{{name: "no crash", writers: 2, reads: [2]int{1, 1}, resolves: 1, states: 1_000_000}}
 	for at, name := range []string{head: "the head crashes", tail: "the tail crashes"} {
-		b := bounds{name: name, crashes: true, crash: side(at), resolves: 1, sweepers: 1, states: 3_000_000}
+		b := bounds{name: name, crashes: true, crash: side(at), writers: 2, resolves: 1, sweepers: 1, states: 3_000_000}
 		if long() {
-			b.reads, b.sweepers, b.states = [2]int{1, 1}, 2, 60_000_000
+			b.reads, b.states = [2]int{1, 1}, 20_000_000 // some 200 bytes each
 			all = append(all, b)
 			continue
 		}
+		two := b
+		two.name, two.writers, two.reads, two.sweepers = name+", two sweeps, one writer", 1, [2]int{1, 1}, 2
+		all = append(all, two)
 		b.name, b.reads = name+", read at the head", [2]int{1, 0}
 		all = append(all, b)
 		b.name, b.reads = name+", read at the tail", [2]int{0, 1}

@@ -24,6 +24,7 @@ type bounds struct {
 	name     string
 	crash    side // which node crashes once
 	crashes  bool
+	writers  int
 	reads    [2]int // successive reads of the reader at each node
 	resolves int    // of the resolver
 	sweepers int
@@ -308,7 +309,7 @@ func (w *world) drop(i int) {
 
 // starts lets idle actors begin.
 func (m *model) starts(w world) string {
-	for who := range writers {
+	for who := range m.bounds.writers {
 		if w.actors[who].rounds == 0 {
 			name := string("AB"[who])
 			if wrong := m.visit(m.begin(w, who, newWrite(w.runs(), name, name)), "", "write", name, "starts"); wrong != "" {
