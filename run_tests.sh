@@ -13,6 +13,11 @@ need redis-server redis-server
 need redis-benchmark redis-tools
 need tmux tmux
 need gcc gcc # the race detector links with it
+if docker info >/dev/null 2>&1; then
+  need docker-compose docker-compose
+else
+  export CAPTOP_NO_DOCKER=1
+fi
 
 section "what the tests need"
 if [ ${#missing[@]} -gt 0 ]; then
@@ -25,6 +30,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
+[ -z "${CAPTOP_NO_DOCKER:-}" ] || echo "NOT TESTED: no Docker engine answers here, so the compose stack is not brought up"
 redis-server --version
 tmux -V
 go version

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// readmeRows says how each command of the README is run in this test.
+func readmeRows() map[string]func(*testing.T) {
+	again := func(args ...string) func(*testing.T) { return func(t *testing.T) { finishes(t, nil, args...) } }
+	return map[string]func(*testing.T){
+		"go run ./cmd/captop demo": demoInTerminal,
+		"./run_tests.sh":           again("bash", "-n", "run_tests.sh"), // it is what runs this
+		"go run ./cmd/captop --cp http://localhost:5001 --ap http://localhost:5002": func(t *testing.T) {
+			inTerminal(t, "go run ./cmd/captop --cp http://localhost:5001 --ap http://localhost:5002", "app_cp")
+		},
+		"go run ./cmd/captop --once --json": func(t *testing.T) {
+			output := finishes(t, nil, "go", "run", "./cmd/captop", "--once", "--json")
+			if !strings.Contains(output, `"verdict"`) {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop --plain": func(t *testing.T) { inTerminal(t, "go run ./cmd/captop --plain", "app_ap:") },
+		"docker-compose up -d":        composeStack,
+		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
+			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
+			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {
+				if !strings.Contains(output, want) {
+					t.Errorf("no %q in what it printed", want)
+				}
+			}
+		},
+		"CAPTOP_LONG=5m go test -timeout 60m -v -run Model ./service/cp": func(t *testing.T) {
+			if output := finishes(t, nil, "go", "test", "-list", "Model", "./service/cp"); strings.Count(output, "TestModel") < 2 {
+				t.Fatalf("the model tests are %q", output)
+			}
+		},
+		"go test -run NONE -bench Requests -benchtime 20000x ./cmd/capd": func(t *testing.T) {
+			output := finishes(t, nil, "go", "test", "-run", "NONE", "-bench", "Requests", "-benchtime", "1000x", "./cmd/capd")
+			if strings.Count(output, "requests/s") < 5 {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+	}
+}
+
+// finishes runs a command at the root to its end. An exit code of captop's own is an answer, too.
+func finishes(t *testing.T, environ []string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, args[0], args[1:]...)
+	command.Dir, command.Env = root(t), append(os.Environ(), environ...)
+	var output, complaints bytes.Buffer
+	command.Stdout, command.Stderr = &output, &complaints
+	err := command.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && strings.Contains(complaints.String(), "exit status") { // go run tells captop's code
+		err = nil
+	}
+	if err != nil {
+		t.Fatalf("%v: %v\n%s%s", args, err, output.String(), complaints.String())
+	}
+	return output.String()
+}
+
+func demoInTerminal(t *testing.T) { inTerminal(t, "go run ./cmd/captop demo", "All is well") }
+
+// inTerminal runs a command in a real terminal of 80x24 until it shows text, and then ends it as a person does.
+func inTerminal(t *testing.T, command, text string) {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "tmux") // a server of its own: one that is ending takes no session
+	tmux := func(args ...string) string {
+		output, err := exec.Command("tmux", append([]string{"-S", socket}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Logf("tmux %v: %v: %s", args, err, output)
+		}
+		return string(output)
+	}
+	tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-c", root(t), "trap : INT; "+command+"; echo ended with $?; sleep 60")
+	t.Cleanup(func() { tmux("kill-server") })
+	wait := func(text string) {
+		t.Helper()
+		screen := ""
+		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+			if screen = tmux("capture-pane", "-p"); strings.Contains(screen, text) {
+				return
+			}
+		}
+		t.Fatalf("%q never came; the screen shows\n%s", text, screen)
+	}
+	wait(text)
+	tmux("send-keys", "C-c")
+	wait("ended with")
+}
