@@ -75,9 +75,15 @@ func (n *nodeState) gather(services []Service, now time.Time, poll time.Duration
 			}
 		}
 	}
+	if n.view.Staleness.Value.Value >= unbounded {
+		n.view.Staleness = Reading[Staleness]{} // a service cannot tell: that is not known, and no number to draw
+	}
 	n.noteStaleness(now, note)
 	n.noteRejoin(now, note)
 }
+
+// unbounded is a staleness that no service has seen grow: a node of which nothing is known counts as behind since 1970.
+const unbounded = 10 * 365 * 24 * time.Hour
 
 // worse compares staleness with its limit in mind: what is beyond a limit comes before what is not.
 func worse(value, limit time.Duration, than Staleness) bool {
