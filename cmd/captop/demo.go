@@ -128,6 +128,9 @@ func mayRestartG2(stack *demo.Stack, snapshot *probes.Snapshot) error {
 	if stack.IsPaused() {
 		return errors.New("db_g2 is paused; h resumes it")
 	}
+	if stack.IsCut() {
+		return fmt.Errorf("%w (h)", demo.ErrCut)
+	}
 	if snapshot == nil {
 		return errors.New("nothing is known of db_g1 yet")
 	}

@@ -27,11 +27,15 @@ func (s *Stack) Restart(ctx context.Context, progress func(string)) (proof strin
 	if s.IsPaused() {
 		return "", errPaused
 	}
+	if s.IsCut() {
+		return "", ErrCut
+	}
 	began := time.Now()
 	progress("asking db_g2 for its run id")
 	before, err := runID(ctx, s.nodes[g2])
-	if err != nil {
-		return "", fmt.Errorf("before the restart: %w", err)
+	if err != nil { // it crashed, most likely: all the more reason to start it
+		progress("db_g2 does not answer: " + err.Error())
+		before = "none"
 	}
 	progress("stopping db_g2")
 	if err := s.nodes[g2].stop(); err != nil {
@@ -143,8 +147,12 @@ func (s *Stack) Cut() {
 	s.links[g2].Cut()
 }
 
-// Heal ends Pause and Cut.
+// Heal ends Cut and Pause.
 func (s *Stack) Heal() error {
+	// The link first: a restart that is under way may be waiting for it.
+	if err := s.links[g2].Heal(); err != nil {
+		return err
+	}
 	s.acting.Lock()
 	defer s.acting.Unlock()
 	if s.IsPaused() {
@@ -153,7 +161,7 @@ func (s *Stack) Heal() error {
 		}
 		s.setPaused(false)
 	}
-	return s.links[g2].Heal()
+	return nil
 }
 
 // IsPaused reports whether db_g2 hangs by Pause.

@@ -196,3 +196,6 @@ func (s *Stack) Log() string { return s.log.Name() }
 
 // errPaused: the node has to be resumed first.
 var errPaused = errors.New("db_g2 is paused; heal it first")
+
+// ErrCut: the services could not settle db_g2 after a restart, since they cannot reach it.
+var ErrCut = errors.New("db_g2 is cut off from the services; heal it first")

@@ -2,6 +2,7 @@ package demo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -124,6 +125,58 @@ func TestRestartProvesItself(t *testing.T) {
 	}
 	if _, err := stack.Restart(context.Background(), func(string) {}); err == nil {
 		t.Fatal("a paused node was restarted")
+	}
+}
+
+// TestRestartAfterACrash: somebody else has killed db_g2.
+func TestRestartAfterACrash(t *testing.T) {
+	stack := start(t)
+	_, g2 := stack.NodeURLs()
+	address := strings.TrimPrefix(g2, "redis://")
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprint(conn, "SHUTDOWN NOSAVE FORCE\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "db_g2 ends", func() bool { return !listens(address) })
+	if _, err := stack.Restart(context.Background(), func(string) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(stack, service.ModeCP); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRestartNeedsTheLink(t *testing.T) {
+	stack := start(t)
+	stack.Cut()
+	if _, err := stack.Restart(context.Background(), func(string) {}); !errors.Is(err, demo.ErrCut) {
+		t.Fatalf("restarted behind a cut link: %v", err)
+	}
+}
+
+// TestHealDuringARestart: the link is cut while db_g2 restarts; healing must not wait for the restart, which waits for it.
+func TestHealDuringARestart(t *testing.T) {
+	stack := start(t)
+	stopping, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := stack.Restart(context.Background(), func(step string) {
+			if step == "stopping db_g2" {
+				stack.Cut()
+				close(stopping)
+			}
+		})
+		done <- err
+	}()
+	<-stopping
+	if err := stack.Heal(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 

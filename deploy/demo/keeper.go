@@ -36,6 +36,7 @@ func startKeeper(command *exec.Cmd, dir string) (*keeper, error) {
 // adopt puts a command that is about to start under the keeper's care.
 func (k *keeper) adopt(command *exec.Cmd) {
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pgid: k.process.Process.Pid}
+	endWithParent(command.SysProcAttr)
 }
 
 // close ends the keeper and what it keeps, and waits for it.

@@ -98,7 +98,11 @@ func (s *server) await() error {
 }
 
 func (s *server) stop() error {
-	if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
+	err := s.process.Process.Signal(syscall.SIGTERM)
+	if errors.Is(err, os.ErrProcessDone) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("stopping redis-server: %w", err)
 	}
 	select {
