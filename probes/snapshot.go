@@ -10,6 +10,7 @@ import (
 	"math"
 	"time"
 
+	"captop/probes/alerts"
 	"captop/service"
 )
 
@@ -135,9 +136,85 @@ type Snapshot struct {
 	Poll     time.Duration `json:"poll_ns"` // the time between two polls, for Freshness
 	Severity Severity      `json:"severity"`
 	Verdict  Verdict       `json:"verdict"`
+	Source   Source        `json:"source"`
+	Groups   []Group       `json:"groups"`   // one for each mode that has instances, CP first
 	Services []Service     `json:"services"` // CP first, as configured
 	Nodes    []Node        `json:"nodes"`    // db_g1, db_g2
 	Events   []Event       `json:"events"`   // the last 200, oldest first
+
+	Rules        []alerts.Rule `json:"rules"`                  // firing first, then pending, then as in the file
+	RulesFile    string        `json:"rules_file"`             // where they come from; "" is captop's own file
+	RulesError   string        `json:"rules_error,omitempty"`  // why the newest file is not used; the last good one is
+	Edges        []alerts.Edge `json:"edges"`                  // of alerts: the last 500, oldest first
+	Alertmanager *Alertmanager `json:"alertmanager,omitempty"` // nil where none is configured
+}
+
+// SourceKind says where what is shown comes from.
+type SourceKind string
+
+// The kinds of source.
+const (
+	SourceScrapes    SourceKind = "scrapes"    // captop's own
+	SourcePrometheus SourceKind = "prometheus" // a Prometheus, or what speaks its API
+	SourceRecording  SourceKind = "recording"  // a flight recorder's file
+)
+
+// Source is where what is shown comes from.
+type Source struct {
+	Kind  SourceKind `json:"kind"`
+	Name  string     `json:"name,omitempty"` // the Prometheus' URL without credentials, or the recording's file
+	Reach Reach      `json:"reach,omitzero"` // of the Prometheus
+}
+
+// Group is all instances of one mode together.
+type Group struct {
+	Name       string           `json:"name"` // app_cp or app_ap
+	Mode       service.Mode     `json:"mode"`
+	Instances  []string         `json:"instances"` // names of Services, the worst first
+	Up         int              `json:"up"`        // how many answer well
+	Rate       Reading[float64] `json:"rate"`      // requests per second, summed
+	ErrorRatio Reading[float64] `json:"error_ratio"`
+	Latency    Reading[Latency] `json:"latency"` // from the summed buckets
+
+	LatencyHistory Series `json:"latency_history"` // p99, milliseconds
+	RateHistory    Series `json:"rate_history"`    // requests per second
+}
+
+// Alertmanager is what the configured Alertmanager holds.
+type Alertmanager struct {
+	URL      string      `json:"url"` // without credentials
+	Reach    Reach       `json:"reach"`
+	At       time.Time   `json:"at,omitzero"` // when it last answered well
+	Alerts   []HeldAlert `json:"alerts"`
+	Silences []Silence   `json:"silences"` // active and pending ones
+}
+
+// HeldAlert is one alert in Alertmanager.
+type HeldAlert struct {
+	Labels     map[string]string `json:"labels"`
+	State      string            `json:"state"` // active, suppressed, unprocessed
+	StartsAt   time.Time         `json:"starts_at"`
+	SilencedBy []string          `json:"silenced_by,omitempty"` // ids of silences
+	Receivers  []string          `json:"receivers,omitempty"`
+}
+
+// Silence is one silence in Alertmanager.
+type Silence struct {
+	ID        string    `json:"id"`
+	Matchers  []Matcher `json:"matchers"`
+	StartsAt  time.Time `json:"starts_at"`
+	EndsAt    time.Time `json:"ends_at"`
+	CreatedBy string    `json:"created_by"`
+	Comment   string    `json:"comment"`
+	State     string    `json:"state"` // active, pending, expired
+}
+
+// Matcher is one condition of a silence.
+type Matcher struct {
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	IsRegex bool   `json:"isRegex"`
+	IsEqual bool   `json:"isEqual"`
 }
 
 // Verdict is the diagnosis in words for a tired person.
