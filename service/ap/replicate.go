@@ -35,6 +35,7 @@ type flow struct {
 	from   side
 	holder string
 	dirty  atomic.Uint64 // bit b: bucket b may have marks
+	marked atomic.Int64  // when a mark was last made or found, Unix microseconds
 	wake   chan struct{}
 
 	// Used by run alone.
@@ -56,11 +57,15 @@ func (f *flow) found(buckets uint64) {
 		return
 	}
 	f.dirty.Or(buckets)
+	f.marked.Store(f.store.config.Now().UnixMicro())
 	select {
 	case f.wake <- struct{}{}:
 	default:
 	}
 }
+
+// lastDirty is when a mark was last made or found.
+func (f *flow) lastDirty() time.Time { return time.UnixMicro(f.marked.Load()) }
 
 // run works until ctx ends, and then hands the lease back.
 func (f *flow) run(ctx context.Context) {

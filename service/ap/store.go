@@ -66,7 +66,7 @@ func Open(config Config) (*Store, error) {
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {
-		s.done.Go(func() { every(ctx, pollEvery, func() { s.poll(ctx, which) }) })
+		s.done.Go(func() { every(ctx, pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
 		s.done.Go(func() { every(ctx, rejoinEvery, func() { s.rejoinIfNeeded(ctx, which) }) })
 		s.done.Go(func() { s.flows[which].run(ctx) })
 	}

@@ -15,6 +15,10 @@ import (
 const (
 	// pollEvery is how often a node is asked for its marks: as much as the answers of an undisturbed pair seem behind.
 	pollEvery = 50 * time.Millisecond
+	// idleEvery is the same where nothing was written for idleAfter, and the bound on staleness leaves room for it: 64
+	// sets are many to ask for nothing, 20 times a second.
+	idleEvery = 250 * time.Millisecond
+	idleAfter = 2 * time.Second
 	// rejoinEvery is how often a node that is not reconciled is noticed.
 	rejoinEvery = 20 * time.Millisecond
 	// probeEvery is how often a poll passes a breaker that is not CLOSED.
@@ -113,6 +117,27 @@ func (w *watch) probing(now time.Time) bool {
 	}
 	w.probed = now
 	return true
+}
+
+// quiet reports whether a poll may wait: both nodes are well, nobody has written lately, and the last answer is young.
+func (s *Store) quiet(which side) bool {
+	now, interval := s.config.Now(), min(idleEvery, s.config.MaxStaleness/4)
+	own := s.watch[which].view()
+	if own == nil || now.Sub(own.sent) >= interval-pollEvery/2 {
+		return false
+	}
+	for _, side := range []side{g1, g2} {
+		if s.rank(side) != rankGood || now.Sub(s.flows[side].lastDirty()) < idleAfter {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Store) pollUnlessQuiet(ctx context.Context, which side) {
+	if !s.quiet(which) {
+		s.poll(ctx, which)
+	}
 }
 
 // poll asks a node for its marks, its clock and what it says about itself, in one round trip.
