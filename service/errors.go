@@ -27,7 +27,6 @@ const (
 	CodeRejoining        Code = "rejoining"          // 503: a needed node is not settled yet and its peer cannot be asked
 	CodeUnknownOutcome   Code = "unknown_outcome"    // 504: the write may have taken effect
 	CodeTimeout          Code = "timeout"            // 504: NETWORK_TIMEOUT_SEC was over; see the outcome
-	CodeDraining         Code = "draining"           // 503: the instance is stopping
 	CodeInternal         Code = "internal"           // 500
 )
 

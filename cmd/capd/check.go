@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"captop/service"
+	"captop/service/node"
 )
 
 // minSecretKey is the shortest key that production takes, characters.
@@ -36,10 +37,10 @@ func (s settings) check() []error {
 	if s.TLSKeyFile == "" && s.TLSCertFile != "" {
 		found = append(found, unusable("TLS_KEY_FILE", "", ""))
 	}
-	if _, err := sharedClient(s.G1URL); err != nil {
+	if err := node.CheckURL(s.G1URL); err != nil {
 		found = append(found, unusable("DB_G1_URL", "", err.Error()))
 	}
-	if _, err := sharedClient(s.G2URL); err != nil {
+	if err := node.CheckURL(s.G2URL); err != nil {
 		found = append(found, unusable("DB_G2_URL", "", err.Error()))
 	}
 	if s.G1URL == s.G2URL {

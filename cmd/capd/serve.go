@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"time"
 
@@ -98,12 +97,14 @@ func (s settings) options(logger *slog.Logger) (api.Options, func(), error) {
 	var stores []*api.SharedStore
 	if s.SessionStore == "redis" || len(s.RateLimits) > 0 {
 		for _, at := range []struct{ name, url string }{{service.G1, s.G1URL}, {service.G2, s.G2URL}} {
-			connect, err := sharedClient(at.url)
+			// Apart from the data's connections: a burst of one must not take the other's.
+			config := node.DefaultConfig(at.name, at.url)
+			config.Timeout = time.Duration(s.Timeout)
+			client, err := node.NewClient(config)
 			if err != nil {
 				closeAll()
-				return options, nil, fmt.Errorf("reading the URL of %s: %w", at.name, err)
+				return options, nil, err
 			}
-			client := connect()
 			clients = append(clients, client)
 			stores = append(stores, api.NewSharedStore(at.name, client, logger))
 		}
@@ -130,39 +131,6 @@ func readTokens(path string) (*api.Tokens, error) {
 		return nil, fmt.Errorf("TOKENS_FILE: reading %s: %w", path, err)
 	}
 	return tokens, nil
-}
-
-// sharedClient reads a URL for sessions and rate limits, whose client stands apart from the data's connections: a burst
-// of one must not take the other's. Its errors never hold the URL, which may hold a password.
-func sharedClient(address string) (func() *redis.Client, error) {
-	parsed, err := url.Parse(address)
-	if err != nil {
-		return nil, errors.New("not a URL")
-	}
-	if parsed.Query().Has("master_name") {
-		options, err := redis.ParseFailoverURL(address)
-		if err != nil {
-			return nil, withoutURL(err)
-		}
-		options.MaxRetries, options.DialerRetries = -1, 1
-		options.ContextTimeoutEnabled, options.Protocol = true, 2
-		return func() *redis.Client { return redis.NewFailoverClient(options) }, nil
-	}
-	options, err := redis.ParseURL(address)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	options.MaxRetries, options.DialerRetries = -1, 1
-	options.ContextTimeoutEnabled, options.Protocol = true, 2
-	return func() *redis.Client { return redis.NewClient(options) }, nil
-}
-
-func withoutURL(err error) error {
-	var quoted *url.Error
-	if errors.As(err, &quoted) {
-		return quoted.Err
-	}
-	return err
 }
 
 // openStore opens both nodes and the mode's store over them. A node that is away is no error.

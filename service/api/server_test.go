@@ -24,7 +24,7 @@ func TestEveryCodeArrives(t *testing.T) {
 	for code, status := range map[service.Code]int{
 		service.CodeConflict: 409, service.CodeClockSkew: 503, service.CodeNodeUnavailable: 503,
 		service.CodeCircuitOpen: 503, service.CodeRejoining: 503, service.CodeUnknownOutcome: 504,
-		service.CodeTimeout: 504, service.CodeDraining: 503, service.CodeInternal: 500, service.CodeNotFound: 404,
+		service.CodeTimeout: 504, service.CodeInternal: 500, service.CodeNotFound: 404,
 	} {
 		want := service.Error{Code: code, Message: "a sentence", Outcome: service.Unknown, Node: service.G2}
 		store.set(func(f *fakeStore) { f.err = fmt.Errorf("wrapped: %w", &want) })

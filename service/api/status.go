@@ -31,8 +31,7 @@ func statusOf(code service.Code) int {
 		return http.StatusTooManyRequests
 	case service.CodeHeaderTooLarge:
 		return http.StatusRequestHeaderFieldsTooLarge
-	case service.CodeNodeUnavailable, service.CodeCircuitOpen, service.CodeRejoining, service.CodeClockSkew,
-		service.CodeDraining:
+	case service.CodeNodeUnavailable, service.CodeCircuitOpen, service.CodeRejoining, service.CodeClockSkew:
 		return http.StatusServiceUnavailable
 	case service.CodeUnknownOutcome, service.CodeTimeout:
 		return http.StatusGatewayTimeout

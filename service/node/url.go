@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -28,12 +29,28 @@ type onConnect = func(context.Context, *redis.Conn) error
 // connector makes a client whose every connection passes verify.
 type connector func(config Config, verify onConnect) *redis.Client
 
+// CheckURL says what is wrong with a node's URL, without quoting it.
+func CheckURL(text string) error {
+	_, err := parseURL(text)
+	return err
+}
+
+// NewClient gives a plain client of a node, bound to none of its runs, that neither retries nor contacts it yet: for
+// what may be lost with the node. It uses the config's name, URL and timeout. Close it.
+func NewClient(config Config) (*redis.Client, error) {
+	connect, err := parseURL(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
+	}
+	return connect(config, nil), nil
+}
+
 // parseURL reads redis://, rediss:// and, with ?master_name=, the Sentinel form of either. Errors never hold the
 // URL: it may hold a password.
 func parseURL(text string) (connector, error) {
 	parsed, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("not a URL; it looks like redis://:password@host:6379/0")
+		return nil, errors.New("not a URL")
 	}
 	if parsed.Query().Has("master_name") {
 		return parseSentinel(text)
