@@ -147,6 +147,17 @@ type Snapshot struct {
 	RulesError   string        `json:"rules_error,omitempty"`  // why the newest file is not used; the last good one is
 	Edges        []alerts.Edge `json:"edges"`                  // of alerts: the last 500, oldest first
 	Alertmanager *Alertmanager `json:"alertmanager,omitempty"` // nil where none is configured
+	Acks         []Ack         `json:"acks,omitempty"`         // that have not ended, oldest first
+}
+
+// Ack says that somebody looks after an alert. It is local to this host and no silence: pagers go on. It holds for the
+// alert with exactly these labels, until it ends or the alert is resolved.
+type Ack struct {
+	Labels map[string]string `json:"labels"` // of the alert, with alertname
+	Reason string            `json:"reason"`
+	By     string            `json:"by"`
+	At     time.Time         `json:"at"`
+	Until  time.Time         `json:"until"`
 }
 
 // SourceKind says where what is shown comes from.

@@ -15,7 +15,9 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"captop/probes"
+	"captop/probes/alerts"
 	"captop/service"
+	"captop/tui/alertview"
 	"captop/tui/keys"
 	_ "captop/tui/quiet" // before bubbletea asks the terminal for its background colour
 	"captop/tui/theme"
@@ -42,6 +44,26 @@ type Options struct {
 
 	// Actions are what else can be done to this stack, in the order in which the footer and the help show them.
 	Actions []Action
+
+	// Runbook gives the page of that name as Markdown, and Checks its check steps in the order of the page. nil offers
+	// no pages. They must not block for long: pages are files.
+	Runbook func(name string) (page string, err error)
+	Checks  func(name string) ([]alertview.Check, error)
+
+	// Query evaluates a PromQL expression over what captop sees, now. It must end with ctx. nil offers no check steps.
+	Query func(ctx context.Context, expr string) ([]alerts.Sample, error)
+
+	// Acknowledge notes that somebody looks after an alert, or replaces the note for the same labels; Unacknowledge
+	// takes it back. Snapshots carry the notes. nil offers none.
+	Acknowledge   func(ctx context.Context, ack probes.Ack) error
+	Unacknowledge func(ctx context.Context, ack probes.Ack) error
+
+	// Silence makes a silence in Alertmanager and gives its id; Unsilence ends one. nil where none is configured.
+	Silence   func(ctx context.Context, silence probes.Silence) (id string, err error)
+	Unsilence func(ctx context.Context, id string) error
+
+	// Logs delivers lines of the services' logs as events of kind log, in the order in which they came. nil: no source.
+	Logs <-chan probes.Event
 
 	// Armed starts with writes and actions allowed, for as long as the dashboard runs: for a demo. Otherwise it is
 	// read-only until A is pressed, for five minutes.

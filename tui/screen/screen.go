@@ -26,6 +26,10 @@ type Context struct {
 	Times    Times
 	Armed    bool // writes and actions are allowed
 	Past     bool // Snapshot is of an earlier time: nothing can be acted on
+
+	// Journal is what the snapshots do not hold: actions done from this seat (kind action) and lines of the services'
+	// logs (kind log), oldest first. Text may have several lines.
+	Journal []probes.Event
 }
 
 // Screen is one page of the dashboard. It is a value: Update gives the next one.
