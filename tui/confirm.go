@@ -5,6 +5,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"captop/tui/cell"
+	"captop/tui/field"
 	"captop/tui/keys"
 	"captop/tui/theme"
 )
@@ -13,12 +14,12 @@ import (
 type confirm struct {
 	action Action
 	keys   keys.Map
-	typed  line
+	typed  field.Line
 	hint   string
 }
 
 func newConfirm(action Action, k keys.Map) confirm {
-	return confirm{action: action, keys: k, typed: newLine(64)}
+	return confirm{action: action, keys: k, typed: field.New(64)}
 }
 
 // launchMsg asks the root to run an action that was confirmed.
@@ -35,14 +36,14 @@ func (d confirm) update(msg tea.Msg, s seen) (dialog, bool, tea.Cmd) {
 		if d.refusal(s) != nil {
 			return d, true, nil // the reason is on the screen
 		}
-		if d.action.Confirm == ConfirmType && d.typed.text() != d.action.Subject {
+		if d.action.Confirm == ConfirmType && d.typed.Text() != d.action.Subject {
 			d.hint = "That is not " + d.action.Subject + "."
 			return d, true, nil
 		}
 		action := d.action
 		return d, false, func() tea.Msg { return launchMsg{action} }
 	case d.action.Confirm == ConfirmType:
-		d.typed, d.hint = d.typed.update(msg), ""
+		d.typed, d.hint = d.typed.Update(msg), ""
 	}
 	return d, true, nil
 }
@@ -70,7 +71,7 @@ func (d confirm) view(width int, s seen) (string, []string) {
 		lines = append(lines, t.State(theme.OK, "interlocks: nothing stands in the way"))
 	}
 	if d.action.Confirm == ConfirmType {
-		lines = append(lines, "Type "+t.Bold.Render(d.action.Subject)+" to confirm: "+d.typed.view(24, true, t), t.At(theme.Warning).Render(d.hint))
+		lines = append(lines, "Type "+t.Bold.Render(d.action.Subject)+" to confirm: "+d.typed.View(24, true, t), t.At(theme.Warning).Render(d.hint))
 	}
 	return d.action.Name + "?", append(lines, "",
 		t.Key.Render("enter")+t.Dim.Render(" does it   ")+t.Key.Render("esc")+t.Dim.Render(" goes back"))

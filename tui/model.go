@@ -9,6 +9,7 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"captop/probes"
+	"captop/tui/box"
 	"captop/tui/keys"
 	"captop/tui/overview"
 	"captop/tui/theme"
@@ -205,7 +206,7 @@ func (m model) View() string {
 		Stack: m.options.Stack, Seat: m.seat(), Notice: m.footNotice(), Keys: m.footKeys(), Theme: m.theme,
 	})
 	if m.open != nil {
-		lines = over(lines, m.width, m.open, m.seen())
+		lines = box.Over(lines, m.width, m.theme, func(width int) (string, []string) { return m.open.view(width, m.seen()) })
 	}
 	frame := strings.Join(lines, "\n")
 	if m.theme.ASCII {

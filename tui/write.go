@@ -12,6 +12,7 @@ import (
 
 	"captop/service"
 	"captop/tui/cell"
+	"captop/tui/field"
 	"captop/tui/keys"
 	"captop/tui/theme"
 )
@@ -34,8 +35,8 @@ type writeForm struct {
 	clock  func() time.Time
 	keys   keys.Map
 	mode   service.Mode
-	key    line
-	value  line
+	key    field.Line
+	value  field.Line
 	focus  int
 	asked  bool // enter was pressed: show what is wrong with the input
 	sent   int  // writes sent so far; the answer to an older one is dropped
@@ -55,7 +56,7 @@ type answerMsg struct {
 
 func newWriteForm(ctx context.Context, options Options, k keys.Map) writeForm {
 	return writeForm{ctx: ctx, write: options.Write, clock: options.Now, keys: k, mode: service.ModeCP,
-		key: newLine(0), value: newLine(0), focus: fieldKey}
+		key: field.New(0), value: field.New(0), focus: fieldKey}
 }
 
 func (d writeForm) update(msg tea.Msg, s seen) (dialog, bool, tea.Cmd) {
@@ -91,9 +92,9 @@ func (d writeForm) press(msg tea.KeyMsg, s seen) (dialog, bool, tea.Cmd) {
 	case d.focus == fieldMode:
 		d.choose(msg)
 	case d.focus == fieldKey:
-		d.key = d.key.update(msg)
+		d.key = d.key.Update(msg)
 	case d.focus == fieldValue:
-		d.value = d.value.update(msg)
+		d.value = d.value.Update(msg)
 	}
 	return d, true, nil
 }
@@ -116,16 +117,16 @@ func (d *writeForm) choose(msg tea.KeyMsg) {
 
 // problem is what the services would refuse about the input, found before it is sent.
 func (d writeForm) problem() error {
-	if err := service.CheckKey(d.key.text()); err != nil {
+	if err := service.CheckKey(d.key.Text()); err != nil {
 		return err
 	}
-	return service.CheckValue([]byte(d.value.text()))
+	return service.CheckValue([]byte(d.value.Text()))
 }
 
 func (d writeForm) send() (dialog, bool, tea.Cmd) {
 	d.sent++
 	d.since, d.answer = d.clock(), nil
-	number, mode, name, value, since := d.sent, d.mode, d.key.text(), d.value.text(), d.since
+	number, mode, name, value, since := d.sent, d.mode, d.key.Text(), d.value.Text(), d.since
 	write, clock, parent := d.write, d.clock, d.ctx
 	return d, true, func() tea.Msg {
 		ctx, cancel := context.WithTimeout(parent, writeTimeout)
@@ -151,8 +152,8 @@ func (d writeForm) view(width int, s seen) (string, []string) {
 	}
 	lines := []string{
 		label(fieldMode, "service") + choice(service.ModeCP, "app_cp") + "   " + choice(service.ModeAP, "app_ap"),
-		label(fieldKey, "key") + d.key.view(width-11, d.focus == fieldKey, t),
-		label(fieldValue, "value") + d.value.view(width-11, d.focus == fieldValue, t), "",
+		label(fieldKey, "key") + d.key.View(width-11, d.focus == fieldKey, t),
+		label(fieldValue, "value") + d.value.View(width-11, d.focus == fieldValue, t), "",
 	}
 	lines = append(lines, d.status(width, s)...)
 	if d.focus == fieldMode {
@@ -173,7 +174,7 @@ func (d writeForm) status(width int, s seen) []string {
 		lines = []string{t.At(theme.Warning).Render("▸ waiting for " + "app_" + string(d.mode) + "…")}
 	case !s.armed:
 		lines = outcome(t, theme.Warning, "READ-ONLY", "The five minutes are over. Close this and press A to arm again.", width)
-	case problem != nil && (d.asked || d.key.text() != ""):
+	case problem != nil && (d.asked || d.key.Text() != ""):
 		lines = outcome(t, theme.Warning, "NOT SENT", sentence(problem), width)
 	case d.answer != nil:
 		lines = d.answer.lines(width, t)
