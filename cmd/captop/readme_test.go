@@ -6,10 +6,11 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"captop/tui/tmuxtest"
 )
 
 // readmeRows says how each command of the README is run in this test.
@@ -76,27 +77,8 @@ func demoInTerminal(t *testing.T) { inTerminal(t, "go run ./cmd/captop demo", "A
 // inTerminal runs a command in a real terminal of 80x24 until it shows text, and then ends it as a person does.
 func inTerminal(t *testing.T, command, text string) {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "tmux") // a server of its own: one that is ending takes no session
-	tmux := func(args ...string) string {
-		output, err := exec.Command("tmux", append([]string{"-S", socket}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Logf("tmux %v: %v: %s", args, err, output)
-		}
-		return string(output)
-	}
-	tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "-c", root(t), "trap : INT; "+command+"; echo ended with $?; sleep 60")
-	t.Cleanup(func() { tmux("kill-server") })
-	wait := func(text string) {
-		t.Helper()
-		screen := ""
-		for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			if screen = tmux("capture-pane", "-p"); strings.Contains(screen, text) {
-				return
-			}
-		}
-		t.Fatalf("%q never came; the screen shows\n%s", text, screen)
-	}
-	wait(text)
-	tmux("send-keys", "C-c")
-	wait("ended with")
+	s := tmuxtest.Start(t, 80, 24, root(t), command+`; echo "ended w"ith $?`) // what is typed is on the screen, too
+	s.Wait(text)
+	s.Keys("C-c")
+	s.Wait("ended with")
 }
