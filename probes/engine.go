@@ -21,6 +21,10 @@ type Config struct {
 	Targets Targets
 	Poll    time.Duration    // 0 means a second
 	Now     func() time.Time // nil means time.Now
+
+	// Record is handed each poll's Inputs in the order in which they were applied, with the time of their Snapshot. It
+	// must not block, and may keep the slice. nil records nothing.
+	Record func(at time.Time, inputs []Input) Recording
 }
 
 // job is one part of one target with the probe that asks for it.
@@ -38,6 +42,8 @@ type Engine struct {
 	jobs    []job
 	state   *State
 	closers []io.Closer
+
+	recording, told Recording // what the recorder said last, and what of it is an Input already
 }
 
 // New prepares to watch. It contacts nobody; its errors are URLs that cannot be used, without their passwords.
@@ -70,7 +76,7 @@ func New(config Config) (*Engine, error) {
 		e.closers = append(e.closers, redis)
 		e.jobs = append(e.jobs, job{target: target.Name, part: PartInfo, redis: true, ask: askInfo(redis)})
 	}
-	e.state = NewState(config.Targets, config.Poll, config.Now())
+	e.state = NewState(config.Targets, config.Poll, e.now())
 	return e, nil
 }
 
@@ -137,13 +143,26 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 		running.Go(func() { inputs <- e.attempt(ctx, j) })
 	}
 	go func() { running.Wait(); close(inputs) }()
+	var poll []Input
+	if in, news := e.recorderInput(); news {
+		poll = append(poll, in)
+		e.state.Apply(in)
+	}
 	for in := range inputs {
 		if ctx.Err() == nil {
+			poll = append(poll, in)
 			e.state.Apply(in)
 		}
 	}
-	return e.state.Snapshot(e.config.Now())
+	at := e.now()
+	if ctx.Err() == nil {
+		e.recorded(at, poll)
+	}
+	return e.state.Snapshot(at)
 }
+
+// now is the time without its monotonic part, which no recording keeps: a replay must reckon with the same times.
+func (e *Engine) now() time.Time { return e.config.Now().Round(0) }
 
 // attempt runs one probe with its timeout. A panic is recorded as captop's own blindness.
 func (e *Engine) attempt(ctx context.Context, j job) (in Input) {
@@ -153,12 +172,12 @@ func (e *Engine) attempt(ctx context.Context, j job) (in Input) {
 	in = Input{Target: j.target, Part: j.part}
 	defer func() {
 		if cause := recover(); cause != nil {
-			in.At, in.Fault, in.Error = e.config.Now(), Blind, fmt.Sprintf("%v: %v", errPanicked, cause)
+			in.At, in.Fault, in.Error = e.now(), Blind, fmt.Sprintf("%v: %v", errPanicked, cause)
 		}
 	}()
 	got, err := j.ask(ctx)
-	in.At = e.config.Now()
-	in.Took = in.At.Sub(began)
+	ended := e.config.Now()
+	in.At, in.Took = ended.Round(0), ended.Sub(began)
 	in.Status, in.Body = got.status, got.body
 	if j.redis {
 		in.Fault = classifyRedis(err, in.Took, e.timeout)

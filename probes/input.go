@@ -15,6 +15,7 @@ const (
 	PartBreakers Part = "breakers"
 	PartMetrics  Part = "metrics"
 	PartInfo     Part = "info"
+	PartRecorder Part = "recorder" // of captop itself: how the recording fares
 )
 
 // Input is one attempt to ask one part of one target, with its answer as it came. Inputs are what a recording keeps.

@@ -36,6 +36,10 @@ func NewState(targets Targets, poll time.Duration, started time.Time) *State {
 
 // Apply takes one Input in. Inputs of unknown targets are ignored: a recording may hold more than is replayed.
 func (s *State) Apply(in Input) {
+	if in.Part == PartRecorder {
+		s.noteRecorder(in)
+		return
+	}
 	for _, svc := range s.services {
 		if svc.view.Name == in.Target {
 			svc.apply(in, s.note)
