@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
+	"captop/probes"
 	"captop/tui/cell"
 	"captop/tui/keys"
 	"captop/tui/theme"
@@ -18,9 +19,18 @@ import (
 // checkActions refuses actions that could never be pressed.
 func checkActions(actions []Action, builtin keys.Map) error {
 	owner := map[string]string{}
-	for _, binding := range builtin.All() {
-		for _, name := range binding.Keys() {
+	for _, entry := range builtin.Entries() {
+		for _, name := range entry.Binding.Keys() {
 			owner[name] = "captop itself"
+		}
+	}
+	for _, s := range screens(Options{}, builtin) {
+		for _, binding := range s.Bindings() {
+			for _, name := range binding.Keys() {
+				if owner[name] == "" {
+					owner[name] = "the screen " + s.Name()
+				}
+			}
 		}
 	}
 	for _, action := range actions {
@@ -100,7 +110,7 @@ func (m model) launch(action Action) (tea.Model, tea.Cmd) {
 	m.job = &job{action: action, started: m.now}
 	m.open = showJob{job: m.job, keys: m.keys}
 	if action.Check != nil {
-		if err := action.Check(m.snapshot); err != nil {
+		if err := action.Check(m.live); err != nil {
 			m.job.ended, m.job.err = m.now, fmt.Errorf("refused: %w", err)
 			return m, nil
 		}
@@ -115,10 +125,23 @@ func (m model) jobUpdate(msg jobMsg) (tea.Model, tea.Cmd) {
 	}
 	if msg.end {
 		msg.job.ended, msg.job.proof, msg.job.err = m.now, msg.proof, msg.err
+		m.note(msg.job.event())
 		return m, nil
 	}
 	msg.job.steps = append(msg.job.steps, step{at: m.now, text: cell.Clean(msg.step)})
 	return m, func() tea.Msg { return <-msg.more }
+}
+
+// event is the job as the journal has it.
+func (j *job) event() probes.Event {
+	event := probes.Event{At: j.started, Severity: probes.OK, Kind: "action", Target: "captop", Text: j.action.Name + ": done"}
+	if j.proof != "" {
+		event.Text += "\n" + j.proof
+	}
+	if j.err != nil {
+		event.Severity, event.Text = probes.Critical, j.action.Name+" failed: "+j.err.Error()
+	}
+	return event
 }
 
 // showJob shows a running or ended action. Closing it does not stop the action.

@@ -63,8 +63,8 @@ func demoOptions() Options {
 		Actions: []Action{act("r", "restart db_g2", ConfirmAsk), act("c", "cut db_g2", ConfirmNone), act("p", "pause db_g2", ConfirmNone), act("h", "heal db_g2", ConfirmNone)}}
 }
 
-// screen is a model of a size with a snapshot, as the user has it before the first key.
-func screen(t testing.TB, options Options, snapshot *probes.Snapshot, width, height int) tea.Model {
+// start is a model of a size with a snapshot, as the user has it before the first key.
+func start(t testing.TB, options Options, snapshot *probes.Snapshot, width, height int) tea.Model {
 	t.Helper()
 	mode, err := theme.ParseMode(options.Theme)
 	if err != nil {
@@ -96,7 +96,7 @@ func TestGoldenFrames(t *testing.T) {
 	for name, make := range situations {
 		for _, size := range sizes {
 			t.Run(fmt.Sprintf("%s_%dx%d", name, size[0], size[1]), func(t *testing.T) {
-				frame := screen(t, demoOptions(), make(), size[0], size[1]).View()
+				frame := start(t, demoOptions(), make(), size[0], size[1]).View()
 				checkFrame(t, frame, size[0], size[1])
 				golden(t, fmt.Sprintf("%s_%dx%d.txt", name, size[0], size[1]), frame)
 			})
@@ -107,7 +107,7 @@ func TestGoldenFrames(t *testing.T) {
 func TestGoldenDialogs(t *testing.T) {
 	for name, keys := range map[string]string{"help": "?", "write": "w", "confirm": "r"} {
 		t.Run(name, func(t *testing.T) {
-			m := screen(t, demoOptions(), g2Down(), 80, 24)
+			m := start(t, demoOptions(), g2Down(), 80, 24)
 			m, _ = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(keys)})
 			checkFrame(t, m.View(), 80, 24)
 			golden(t, "dialog_"+name+"_80x24.txt", m.View())

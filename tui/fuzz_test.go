@@ -27,7 +27,7 @@ func FuzzFrames(f *testing.F) {
 		options.ASCII, options.Armed = random.IntN(4) == 0, random.IntN(2) == 0
 		options.Theme = []string{"", "dark", "light", "none"}[random.IntN(4)]
 		width, height := 80, 24
-		m := screen(t, options, nil, width, height)
+		m := start(t, options, nil, width, height)
 		for range 60 {
 			msg := randomMessage(random)
 			if size, ok := msg.(tea.WindowSizeMsg); ok {
@@ -94,7 +94,7 @@ func TestOldDataIsNeverShownAsGood(t *testing.T) {
 	options := demoOptions()
 	now := noon
 	options.Now = func() time.Time { return now }
-	m := screen(t, options, healthy(), 120, 40)
+	m := start(t, options, healthy(), 120, 40)
 	see := func(after time.Duration) string {
 		now = noon.Add(after)
 		m, _ = m.Update(clockMsg(now))
@@ -121,7 +121,7 @@ func TestQuietScreenWritesOnlyTheClock(t *testing.T) {
 	options := demoOptions()
 	now := noon
 	options.Now = func() time.Time { return now }
-	m := screen(t, options, healthy(), 80, 24)
+	m := start(t, options, healthy(), 80, 24)
 	before := strings.Split(m.View(), "\n")
 	now = noon.Add(time.Second)
 	next := shifted(healthy(), time.Second)
@@ -170,7 +170,7 @@ func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
 	} {
 		options := demoOptions()
 		options.Actions[1].Run = run
-		m := screen(t, options, healthy(), 80, 24)
+		m := start(t, options, healthy(), 80, 24)
 		m, cmd := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("c")})
 		for cmd != nil {
 			msg := cmd()
@@ -183,7 +183,7 @@ func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
 }
 
 func TestAnswerToAnOlderWriteIsDropped(t *testing.T) {
-	m := screen(t, demoOptions(), healthy(), 80, 24)
+	m := start(t, demoOptions(), healthy(), 80, 24)
 	m, _ = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("w")})
 	m, _ = m.Update(answerMsg{number: 7, key: "old", written: service.Written{Version: "1"}})
 	if frame := m.View(); strings.Contains(frame, "APPLIED") {
@@ -200,7 +200,7 @@ func TestArmingEndsAlsoForAnOpenForm(t *testing.T) {
 		sent++
 		return service.Written{}, nil
 	}
-	m := screen(t, options, healthy(), 80, 24)
+	m := start(t, options, healthy(), 80, 24)
 	press := func(text string) {
 		var cmd tea.Cmd
 		msg := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune(text)}
@@ -229,7 +229,7 @@ func TestArmingEndsAlsoForAnOpenForm(t *testing.T) {
 func BenchmarkFrame(b *testing.B) {
 	for _, size := range sizes {
 		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) {
-			m := screen(b, demoOptions(), healthy(), size[0], size[1])
+			m := start(b, demoOptions(), healthy(), size[0], size[1])
 			for b.Loop() {
 				m.View()
 			}

@@ -6,7 +6,7 @@ import (
 
 	"captop/tui/cell"
 	"captop/tui/keys"
-	"captop/tui/overview"
+	"captop/tui/screen"
 	"captop/tui/theme"
 )
 
@@ -14,6 +14,7 @@ import (
 type help struct {
 	keys    keys.Map
 	options Options
+	screen  screen.Screen // the one in front
 }
 
 func (d help) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
@@ -24,42 +25,48 @@ func (d help) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
 
 func (d help) view(width int, s seen) (string, []string) {
 	t := s.theme
-	var lines []string
+	columns := cell.Split(width, 2, 2)
+	var cells []string
 	row := func(name, what string) {
-		lines = append(lines, t.Key.Render(cell.Right(name, 10))+"  "+cell.Cut(what, width-12))
+		at := columns[len(cells)%2]
+		cells = append(cells, t.Key.Render(cell.Right(name, helpKey))+" "+cell.Cut(what, at-helpKey-1))
+	}
+	for _, binding := range d.screen.Bindings() {
+		row(binding.Help().Key, binding.Help().Desc)
 	}
 	for _, action := range d.options.Actions {
 		row(action.Key, action.Name)
 	}
-	for _, binding := range d.keys.All() {
-		if binding.Help().Key == d.keys.Write.Help().Key && d.options.Write == nil {
-			continue
-		}
+	for _, binding := range d.common() {
 		row(binding.Help().Key, binding.Help().Desc)
 	}
-	marks := "          "
+	var lines []string
+	for i := 0; i < len(cells); i += 2 {
+		lines = append(lines, cell.Beside("  ", columns, cells[i:i+1], cells[i+1:min(i+2, len(cells))])...)
+	}
+	marks := ""
 	for _, level := range []theme.Level{theme.OK, theme.Warning, theme.Critical, theme.Unknown} {
 		marks += "  " + t.State(level, level.Word())
 	}
-	return "keys", append(lines, "", marks,
-		t.Dim.Render("            ~3 s: late, that old.  ?: unknown, older than five polls."))
+	return "keys of " + d.screen.Name(), append(lines, "", marks,
+		t.Dim.Render("  ~3 s: late, that old.  ?: unknown, older than five polls."))
 }
 
-// footKeys are the keys that the footer shows, in order of use.
-func (m model) footKeys() []overview.Key {
-	var shown []overview.Key
-	if m.options.Write != nil {
-		shown = append(shown, overview.Key{Name: m.keys.Write.Help().Key, Does: "write"})
+// helpKey is the column of keys.
+const helpKey = 9
+
+// common are the keys that work everywhere, as far as they do something on this stack. Moving about explains itself.
+func (d help) common() []key.Binding {
+	k := d.keys
+	var all []key.Binding
+	if d.options.Write != nil {
+		all = append(all, k.Write)
 	}
-	for _, action := range m.options.Actions {
-		shown = append(shown, overview.Key{Name: action.Key, Does: action.Name})
+	if !d.options.Armed {
+		all = append(all, k.Arm)
 	}
-	if !m.options.Armed {
-		does := "arm"
-		if m.armed() {
-			does = "disarm"
-		}
-		shown = append(shown, overview.Key{Name: m.keys.Arm.Help().Key, Does: does})
+	if d.options.History != nil {
+		all = append(all, k.StepBack, k.StepForward, k.LeapBack, k.LeapForward, k.Live)
 	}
-	return append(shown, overview.Key{Name: m.keys.Help.Help().Key, Does: "help"}, overview.Key{Name: m.keys.Quit.Help().Key, Does: "quit"})
+	return append(all, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
 }

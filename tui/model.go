@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,43 +12,64 @@ import (
 	"captop/probes"
 	"captop/tui/box"
 	"captop/tui/keys"
-	"captop/tui/overview"
+	"captop/tui/screen"
 	"captop/tui/theme"
 )
 
-// model is the root: it keeps what all parts share, and passes messages on.
+// model is the root: it keeps what all screens share, draws the header and the footer, and passes messages on.
 type model struct {
 	ctx     context.Context
 	options Options
 	keys    keys.Map
 	theme   theme.Theme
+	times   screen.Times
 
 	width, height int
 	now           time.Time
-	snapshot      *probes.Snapshot // nil until the first one comes
-	armedUntil    time.Time        // zero: read-only, unless options.Armed
-	notice        string           // what became of the last key, until the next one
-	open          dialog           // nil when the screen has the keys
-	job           *job             // the action that runs or ran last
+	live          *probes.Snapshot // nil until the first one comes
+	past          past
+	journal       []probes.Event // what the snapshots do not hold
+	screens       []screen.Screen
+	front         int       // the screen that is shown
+	armedUntil    time.Time // zero: read-only, unless options.Armed
+	notice        string    // what became of the last key, until the next one
+	noticeUntil   time.Time // and not longer
+	open          dialog    // nil when the screen has the keys
+	job           *job      // the action that runs or ran last
 }
 
 type (
 	snapshotMsg struct{ snapshot *probes.Snapshot }
 	clockMsg    time.Time
+	logMsg      struct{ event probes.Event }
 )
 
 func newModel(ctx context.Context, options Options, t theme.Theme) model {
-	return model{ctx: ctx, options: options, keys: keys.Default(), theme: t, now: options.Now()}
+	k := keys.Default()
+	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), screens: screens(options, k)}
 }
 
 // Init starts the clock and waits for the first snapshot.
-func (m model) Init() tea.Cmd { return tea.Batch(m.awaitSnapshot(), m.awaitClock()) }
+func (m model) Init() tea.Cmd { return tea.Batch(m.awaitSnapshot(), m.awaitClock(), m.awaitLog()) }
 
 func (m model) awaitSnapshot() tea.Cmd {
 	snapshots := m.options.Snapshots
 	return func() tea.Msg {
 		if snapshot, ok := <-snapshots; ok {
 			return snapshotMsg{snapshot}
+		}
+		return nil
+	}
+}
+
+func (m model) awaitLog() tea.Cmd {
+	logs := m.options.Logs
+	if logs == nil {
+		return nil
+	}
+	return func() tea.Msg {
+		if event, ok := <-logs; ok {
+			return logMsg{event}
 		}
 		return nil
 	}
@@ -67,10 +89,16 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		m.width, m.height = msg.Width, msg.Height
 		return m, nil
 	case snapshotMsg:
-		m.snapshot = msg.snapshot
+		m.live = msg.snapshot
 		return m, m.awaitSnapshot()
+	case logMsg:
+		m.note(msg.event)
+		return m, m.awaitLog()
+	case pastMsg:
+		return m.arrive(msg)
 	case clockMsg:
-		return m, m.awaitClock()
+		next, cmd := m.toScreen(screen.Tick{})
+		return next, tea.Batch(m.awaitClock(), cmd)
 	case launchMsg:
 		if !m.mayAct(msg.action.Name) { // the five minutes may have ended over the question
 			return m, nil
@@ -80,8 +108,10 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m.jobUpdate(msg)
 	case tea.KeyMsg:
 		return m.press(msg)
+	case tea.MouseMsg:
+		return m.click(msg)
 	}
-	return m.pass(msg)
+	return m.spread(msg)
 }
 
 // press handles the keys that mean the same everywhere, and gives the others to the dialog or the screen.
@@ -94,13 +124,19 @@ func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case key.Matches(msg, m.keys.Redraw):
 		return m, tea.ClearScreen
 	case m.open != nil:
-		return m.pass(msg)
+		return m.toDialog(msg)
 	}
-	return m.command(msg)
+	m.notice = ""
+	typing := m.screens[m.front].Typing()
+	next, handled, cmd := m.offer(msg)
+	if handled || typing {
+		return next, cmd
+	}
+	return next.command(msg)
 }
 
-// pass gives a message to the open dialog.
-func (m model) pass(msg tea.Msg) (tea.Model, tea.Cmd) {
+// toDialog gives a message to the open dialog.
+func (m model) toDialog(msg tea.Msg) (model, tea.Cmd) {
 	if m.open == nil {
 		return m, nil
 	}
@@ -112,24 +148,96 @@ func (m model) pass(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m, cmd
 }
 
-// command is a key on the screen itself.
+// offer gives a message to the screen in front.
+func (m model) offer(msg tea.Msg) (next model, handled bool, cmd tea.Cmd) {
+	m.screens = slices.Clone(m.screens)
+	m.screens[m.front], handled, cmd = m.screens[m.front].Update(msg, m.context())
+	return m, handled, cmd
+}
+
+func (m model) toScreen(msg tea.Msg) (model, tea.Cmd) {
+	next, _, cmd := m.offer(msg)
+	return next, cmd
+}
+
+// spread gives the message of somebody's command to the dialog and to all screens: its type tells them whose it is.
+func (m model) spread(msg tea.Msg) (tea.Model, tea.Cmd) {
+	if answer, ok := msg.(answerMsg); ok {
+		m.note(answer.event(m.now))
+	}
+	m, cmd := m.toDialog(msg)
+	commands := []tea.Cmd{cmd}
+	front := m.front
+	for i := range m.screens {
+		m.front = i
+		m, cmd = m.toScreen(msg)
+		commands = append(commands, cmd)
+	}
+	m.front = front
+	return m, tea.Batch(commands...)
+}
+
+// command is a key that the screen does not know.
 func (m model) command(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
-	m.notice = ""
+	for i, s := range m.screens {
+		if key.Matches(msg, m.keys.Screen(s.Name())) {
+			return m.show(i)
+		}
+	}
 	switch {
 	case key.Matches(msg, m.keys.Quit):
 		return m, tea.Quit
 	case key.Matches(msg, m.keys.Help):
-		m.open = help{keys: m.keys, options: m.options}
+		m.open = help{keys: m.keys, options: m.options, screen: m.screens[m.front]}
 	case key.Matches(msg, m.keys.Arm):
 		m.toggleArmed()
+	case key.Matches(msg, m.keys.Zone):
+		m.toggleZone()
+	case key.Matches(msg, m.keys.Relative):
+		m.times.Relative = !m.times.Relative
 	case key.Matches(msg, m.keys.Write) && m.options.Write != nil:
 		if m.mayAct("writing") {
 			m.open = newWriteForm(m.ctx, m.options, m.keys)
 		}
+	case m.travels(msg):
+		return m.travel(msg)
 	default:
 		return m.start(msg.String())
 	}
 	return m, nil
+}
+
+// show brings a screen to the front.
+func (m model) show(i int) (tea.Model, tea.Cmd) {
+	m.front = i
+	return m.toScreen(screen.Shown{})
+}
+
+// click brings a screen to the front whose tab was clicked; the rest is the screen's own, whose room begins at line 0
+// for it. A wheel that a screen does not know moves like the arrows.
+func (m model) click(msg tea.MouseMsg) (tea.Model, tea.Cmd) {
+	if m.open != nil {
+		return m, nil
+	}
+	if msg.Action == tea.MouseActionPress && msg.Button == tea.MouseButtonLeft && msg.Y == m.height-1 {
+		for _, tab := range m.tabs() {
+			if msg.X >= tab.from && msg.X < tab.to {
+				return m.show(tab.screen)
+			}
+		}
+	}
+	msg.Y -= headerRows
+	next, handled, cmd := m.offer(msg)
+	if handled || msg.Action != tea.MouseActionPress {
+		return next, cmd
+	}
+	switch msg.Button {
+	case tea.MouseButtonWheelUp:
+		return m.toScreen(tea.KeyMsg{Type: tea.KeyUp})
+	case tea.MouseButtonWheelDown:
+		return m.toScreen(tea.KeyMsg{Type: tea.KeyDown})
+	}
+	return next, cmd
 }
 
 // start opens the action behind a key, or runs it where it asks nothing.
@@ -151,60 +259,98 @@ func (m model) start(pressed string) (tea.Model, tea.Cmd) {
 	return m, nil
 }
 
+func (m *model) toggleZone() {
+	if m.times.Zone == nil {
+		m.times.Zone = time.Local
+	} else {
+		m.times.Zone = nil
+	}
+}
+
 func (m *model) toggleArmed() {
 	switch {
 	case m.options.Armed:
-		m.notice = "This stack is always armed: it is a demo."
+		m.say("This stack is always armed: it is a demo.")
 	case m.armed():
 		m.armedUntil = time.Time{}
-		m.notice = "Read-only again."
+		m.say("Read-only again.")
 	default:
 		m.armedUntil = m.now.Add(armedFor)
-		m.notice = "Armed for five minutes: writes and actions reach the real stack."
+		m.say("Armed for five minutes: writes and actions reach the real stack.")
 	}
 }
 
 func (m model) armed() bool { return m.options.Armed || m.now.Before(m.armedUntil) }
 
-// mayAct says no, and how to change it, while the stack is read-only.
+// mayAct says no, and how to change it, while the past is shown or the stack is read-only.
 func (m *model) mayAct(what string) bool {
-	if m.armed() {
+	switch {
+	case m.past.shown():
+		m.say("This is the past: press " + m.keys.Live.Help().Key + " to come back to now, where " + what + " is possible.")
+		return false
+	case m.armed():
 		return true
 	}
-	m.notice = "Read-only: press " + m.keys.Arm.Help().Key + " to allow " + what + " for five minutes."
+	m.say("Read-only: press " + m.keys.Arm.Help().Key + " to allow " + what + " for five minutes.")
 	return false
 }
 
-func (m model) seen() seen {
-	return seen{snapshot: m.snapshot, now: m.now, theme: m.theme, armed: m.armed()}
+// journalKept is how many events the journal holds.
+const journalKept = 500
+
+// note adds an event to the journal, which is bounded.
+func (m *model) note(event probes.Event) {
+	from := max(len(m.journal)-journalKept+1, 0)
+	m.journal = append(slices.Clone(m.journal[from:]), event)
 }
 
-// seat says whether this seat may act.
-func (m model) seat() overview.Seat {
-	seat := overview.Seat{Armed: m.armed()}
-	if seat.Armed && !m.options.Armed {
-		seat.Left = m.armedUntil.Sub(m.now)
-	}
-	return seat
+func (m model) seen() seen {
+	return seen{snapshot: m.live, now: m.now, theme: m.theme, armed: m.armed() && !m.past.shown()}
 }
+
+// context is what a screen may look at: of an earlier time while that is shown, with the clock of that time.
+func (m model) context() screen.Context {
+	c := screen.Context{Context: m.ctx, Snapshot: m.live, Now: m.now, Width: m.width, Height: max(m.height-headerRows-footerRows, 0),
+		Theme: m.theme, Keys: m.keys, Times: m.times, Armed: m.armed(), Journal: m.journal}
+	if m.past.shown() {
+		c.Snapshot, c.Now, c.Past, c.Armed = m.past.snapshot, m.past.snapshot.At, true, false
+	}
+	return c
+}
+
+// noticeFor is how long a notice hides the footer if no key ends it.
+const noticeFor = 10 * time.Second
+
+// say answers a key.
+func (m *model) say(text string) { m.notice, m.noticeUntil = text, m.now.Add(noticeFor) }
 
 // footNotice is the answer to the last key, or the action that goes on behind the screen.
 func (m model) footNotice() string {
-	if m.notice == "" && m.job != nil && !m.job.done() {
+	switch {
+	case m.notice != "" && m.now.Before(m.noticeUntil):
+		return m.notice
+	case m.job != nil && !m.job.done():
 		return m.job.action.Name + " goes on; press " + m.job.action.Key + " to see it."
 	}
-	return m.notice
+	return ""
 }
+
+// The lines that the root draws itself, above and below the screen in front.
+const (
+	headerRows = 1
+	footerRows = 1
+)
 
 // View draws; it looks at nothing but the model.
 func (m model) View() string {
 	if m.width <= 0 || m.height <= 0 {
 		return ""
 	}
-	lines := overview.Draw(overview.Input{
-		Snapshot: m.snapshot, Now: m.now, Width: m.width, Height: m.height,
-		Stack: m.options.Stack, Seat: m.seat(), Notice: m.footNotice(), Keys: m.footKeys(), Theme: m.theme,
-	})
+	c := m.context()
+	lines := append([]string{m.header(c)}, m.screens[m.front].Draw(c)...)
+	if m.height > headerRows {
+		lines = append(lines, m.footer(c))
+	}
 	if m.open != nil {
 		lines = box.Over(lines, m.width, m.theme, func(width int) (string, []string) { return m.open.view(width, m.seen()) })
 	}

@@ -247,9 +247,11 @@ func TestJourneyReadOnly(t *testing.T) {
 	s.keys("w")
 	s.wait("Read-only: press A")
 	s.keys("A")
-	s.wait("ARMED 4:5", "A disarm")
+	s.wait("ARMED 4:5", "Armed for five minutes")
 	s.keys("w")
 	s.wait("write a key")
+	s.keys("Escape")
+	s.wait("A disarm")
 }
 
 func TestJourneyHelpNamesEveryKey(t *testing.T) {

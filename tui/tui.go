@@ -62,6 +62,10 @@ type Options struct {
 	Silence   func(ctx context.Context, silence probes.Silence) (id string, err error)
 	Unsilence func(ctx context.Context, id string) error
 
+	// History gives what captop saw at an earlier time: the snapshot of that moment, or of the last one before it. It is
+	// called outside the screen's loop, one call at a time, and must end with ctx. nil offers no way back in time.
+	History func(ctx context.Context, at time.Time) (*probes.Snapshot, error)
+
 	// Logs delivers lines of the services' logs as events of kind log, in the order in which they came. nil: no source.
 	Logs <-chan probes.Event
 
@@ -73,6 +77,10 @@ type Options struct {
 	Theme string
 	// ASCII draws with nothing but ASCII.
 	ASCII bool
+
+	// Mouse lets a click choose a tab and the wheel scroll. It takes the terminal's own way of marking text away, so it
+	// is off by default.
+	Mouse bool
 
 	// Now is the clock; nil means time.Now. It must be the one that the snapshots' times come from.
 	Now func() time.Time
@@ -136,6 +144,9 @@ func Run(ctx context.Context, options Options) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends writes and actions that are still running
 	settings := []tea.ProgramOption{tea.WithContext(ctx), tea.WithAltScreen()}
+	if options.Mouse {
+		settings = append(settings, tea.WithMouseCellMotion())
+	}
 	if options.Input != nil {
 		settings = append(settings, tea.WithInput(options.Input))
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/bubbles/key"
 	tea "github.com/charmbracelet/bubbletea"
 
+	"captop/probes"
 	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/field"
@@ -75,9 +76,9 @@ func (d writeForm) press(msg tea.KeyMsg, s seen) (dialog, bool, tea.Cmd) {
 	switch {
 	case key.Matches(msg, d.keys.Back):
 		return d, false, nil
-	case key.Matches(msg, d.keys.Next):
+	case key.Matches(msg, d.keys.Next, d.keys.Down):
 		d.focus = (d.focus + 1) % fields
-	case key.Matches(msg, d.keys.Previous):
+	case key.Matches(msg, d.keys.Previous, d.keys.Up):
 		d.focus = (d.focus + fields - 1) % fields
 	case key.Matches(msg, d.keys.Submit):
 		if d.focus == fieldMode {
@@ -212,6 +213,17 @@ func (a answerMsg) lines(width int, t theme.Theme) []string {
 	lines := []string{t.Badge(level, word) + " " + cell.Cut(cell.Span(a.took), width-len(word)-5),
 		t.Bold.Render(string(refusal.Code)) + t.Dim.Render("  key ") + cell.Cut(cell.Clean(a.key), width/2)}
 	return append(lines, cell.Wrap(cell.Clean(refusal.Message), width, 3)...)
+}
+
+// event is the write as the journal has it. It does not name the value.
+func (a answerMsg) event(now time.Time) probes.Event {
+	event := probes.Event{At: now.Add(-a.took), Severity: probes.OK, Kind: "action", Target: "app_" + string(a.mode),
+		Text: fmt.Sprintf("write of %s through app_%s: applied as version %s", a.key, a.mode, a.written.Version)}
+	if a.err != nil {
+		event.Severity = probes.Warning
+		event.Text = fmt.Sprintf("write of %s through app_%s: %v", a.key, a.mode, a.err)
+	}
+	return event
 }
 
 // sentence is the message of a refusal without its code, which is for programs.

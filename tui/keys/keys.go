@@ -1,33 +1,143 @@
-// Package keys holds what each key does as data: the screens match against it, the footer and the help are made from it.
+// Package keys holds what each key does as data: the screens match against it, the footer and the help are made from it,
+// and a config file can change it.
 package keys
 
-import "github.com/charmbracelet/bubbles/key"
+import (
+	"strings"
+
+	"github.com/charmbracelet/bubbles/key"
+)
 
 // Map is the keys of captop itself. Keys of actions come with the actions.
 type Map struct {
-	Write, Arm, Help, Quit, Back, Next, Previous, Submit, Suspend, Redraw key.Binding
+	// The screens, and what means the same on all of them.
+	Overview, Alerts, Nodes, Keys, Events                   key.Binding
+	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
+	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
+	Zone, Relative                                          key.Binding
+	Up, Down, Left, Right, PageUp, PageDown, Home, End      key.Binding
+	Submit, Back, Next, Previous, Filter, FarLeft, FarRight key.Binding
+	WindowLonger, WindowShorter                             key.Binding
+}
+
+// Everywhere is the scope of the keys that mean the same on every screen; other scopes are names of screens.
+const Everywhere = ""
+
+// Entry is one row of the keymap: what it is called in a config file, where it means something, and the binding.
+type Entry struct {
+	Name    string // such as step-back
+	Scope   string // Everywhere, or the name of a screen
+	Binding *key.Binding
+}
+
+// row is an entry with its defaults.
+type row struct {
+	name, scope string
+	binding     *key.Binding
+	what        string
+	keys        string // separated by blanks; "space" is the blank itself
+}
+
+// rows is the whole keymap, in the order in which the help shows it. To add a key: a field in Map, and a row here.
+func (m *Map) rows() []row {
+	return []row{
+		{"overview", Everywhere, &m.Overview, "the overview", "1"},
+		{"alerts", Everywhere, &m.Alerts, "alerts", "2"},
+		{"nodes", Everywhere, &m.Nodes, "nodes", "3"},
+		{"keys", Everywhere, &m.Keys, "keys", "4"},
+		{"events", Everywhere, &m.Events, "events", "5"},
+		{"write", Everywhere, &m.Write, "write a key", "w"},
+		{"arm", Everywhere, &m.Arm, "allow actions for 5 minutes", "A"},
+		{"step-back", Everywhere, &m.StepBack, "back in time by 10 s", "["},
+		{"step-forward", Everywhere, &m.StepForward, "forward by 10 s", "]"},
+		{"leap-back", Everywhere, &m.LeapBack, "back in time by a minute", "{"},
+		{"leap-forward", Everywhere, &m.LeapForward, "forward by a minute", "}"},
+		{"live", Everywhere, &m.Live, "back to now", "L"},
+		{"utc", Everywhere, &m.Zone, "times in UTC or local", "U"},
+		{"relative", Everywhere, &m.Relative, "times as clock or as age", "T"},
+		{"up", Everywhere, &m.Up, "up", "up"},
+		{"down", Everywhere, &m.Down, "down", "down"},
+		{"left", Everywhere, &m.Left, "left", "left"},
+		{"right", Everywhere, &m.Right, "right", "right"},
+		{"far-left", Everywhere, &m.FarLeft, "far left", "shift+left"},
+		{"far-right", Everywhere, &m.FarRight, "far right", "shift+right"},
+		{"page-up", Everywhere, &m.PageUp, "a page up", "pgup"},
+		{"page-down", Everywhere, &m.PageDown, "a page down", "pgdown"},
+		{"home", Everywhere, &m.Home, "to the beginning", "home"},
+		{"end", Everywhere, &m.End, "to the end", "end"},
+		{"next", Everywhere, &m.Next, "next pane or field", "tab"},
+		{"previous", Everywhere, &m.Previous, "previous pane or field", "shift+tab"},
+		{"filter", Everywhere, &m.Filter, "filter", "/"},
+		{"submit", Everywhere, &m.Submit, "open, send, confirm", "enter"},
+		{"back", Everywhere, &m.Back, "close, or back to now", "esc"},
+		{"command", Everywhere, &m.Command, "command line", ":"},
+		{"window-longer", "overview", &m.WindowLonger, "longer window", "+ ="},
+		{"window-shorter", "overview", &m.WindowShorter, "shorter window", "-"},
+		{"help", Everywhere, &m.Help, "this help", "?"},
+		{"suspend", Everywhere, &m.Suspend, "suspend; fg resumes", "ctrl+z"},
+		{"redraw", Everywhere, &m.Redraw, "draw the screen anew", "ctrl+l"},
+		{"quit", Everywhere, &m.Quit, "quit (ctrl+c everywhere)", "q"},
+	}
 }
 
 // Default is the built-in map.
 func Default() Map {
-	bind := func(help, what string, names ...string) key.Binding {
-		return key.NewBinding(key.WithKeys(names...), key.WithHelp(help, what))
+	var m Map
+	for _, r := range m.rows() {
+		names := fields(r.keys)
+		*r.binding = key.NewBinding(key.WithKeys(names...), key.WithHelp(Label(names[0]), r.what))
 	}
-	return Map{
-		Write:    bind("w", "write a key through a service", "w"),
-		Arm:      bind("A", "arm: allow actions for five minutes; again: disarm", "A"),
-		Help:     bind("?", "this help", "?"),
-		Quit:     bind("q", "quit (ctrl+c everywhere)", "q", "ctrl+c"),
-		Back:     bind("esc", "close what is open", "esc"),
-		Next:     bind("tab", "next field", "tab", "down"),
-		Previous: bind("shift+tab", "previous field", "shift+tab", "up"),
-		Submit:   bind("enter", "send, confirm", "enter"),
-		Suspend:  bind("ctrl+z", "suspend; fg resumes", "ctrl+z"),
-		Redraw:   bind("ctrl+l", "draw the screen anew", "ctrl+l"),
-	}
+	return m
 }
 
-// All lists the keys in the order in which the help shows them.
-func (m Map) All() []key.Binding {
-	return []key.Binding{m.Write, m.Arm, m.Help, m.Quit, m.Back, m.Next, m.Previous, m.Submit, m.Suspend, m.Redraw}
+// fields splits the keys of a row.
+func fields(keys string) []string {
+	names := strings.Fields(keys)
+	for i, name := range names {
+		if name == "space" {
+			names[i] = " "
+		}
+	}
+	return names
+}
+
+// Label is how a key is shown: as bubbletea names it, but arrows as arrows and the blank as a word.
+func Label(name string) string {
+	switch name {
+	case " ":
+		return "space"
+	case "up":
+		return "↑"
+	case "down":
+		return "↓"
+	case "left":
+		return "←"
+	case "right":
+		return "→"
+	case "shift+left":
+		return "shift+←"
+	case "shift+right":
+		return "shift+→"
+	}
+	return name
+}
+
+// Entries lists the whole map in the order in which the help shows it.
+func (m *Map) Entries() []Entry {
+	rows := m.rows()
+	entries := make([]Entry, len(rows))
+	for i, r := range rows {
+		entries[i] = Entry{Name: r.name, Scope: r.scope, Binding: r.binding}
+	}
+	return entries
+}
+
+// Screen is the key that brings the screen of that name to the front; one without a key has none.
+func (m *Map) Screen(name string) key.Binding {
+	for _, entry := range m.Entries() {
+		if entry.Name == name {
+			return *entry.Binding
+		}
+	}
+	return key.Binding{}
 }

@@ -9,6 +9,7 @@ import (
 	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/chart"
+	"captop/tui/screen"
 )
 
 // latencyLimit is the p99 above which the guide asks for a person.
@@ -143,7 +144,7 @@ func (p painter) events(rows int) []string {
 	all := p.Snapshot.Events
 	for i := len(all) - 1; i >= 0 && len(lines) < rows; i-- {
 		e := all[i]
-		line := p.t.Dim.Render(e.At.UTC().Format("15:04:05")) + " " + p.t.At(level(e.Severity)).Render(level(e.Severity).Shape()) + " " +
+		line := p.t.Dim.Render(e.At.UTC().Format("15:04:05")) + " " + p.t.At(screen.Level(e.Severity)).Render(screen.Level(e.Severity).Shape()) + " " +
 			cell.Clean(e.Text)
 		lines = append(lines, cell.Cut(line, p.Width))
 	}

@@ -5,69 +5,72 @@ package overview
 import (
 	"time"
 
-	"captop/probes"
+	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
+
 	"captop/tui/cell"
+	"captop/tui/keys"
+	"captop/tui/screen"
 	"captop/tui/theme"
 )
 
-// Input is all that a frame depends on.
-type Input struct {
-	Snapshot      *probes.Snapshot // nil until the first one came
-	Now           time.Time
-	Width, Height int
-	Stack         string // what is watched, in a few words
-	Seat          Seat
-	Notice        string // the answer to the last key; takes the place of the next step
-	Keys          []Key  // what can be pressed here, for the footer
-	Theme         theme.Theme
+// Overview is the first screen.
+type Overview struct {
+	offers func(key string) bool
 }
 
-// Seat says whether actions are allowed, and for how long; Left is zero where there is no end.
-type Seat struct {
-	Armed bool
-	Left  time.Duration
-}
+// New makes the screen. offers says whether a key does something on this stack: the next step names only such ones.
+func New(_ keys.Map, offers func(key string) bool) screen.Screen { return Overview{offers: offers} }
 
-// Key is one entry of the footer.
-type Key struct{ Name, Does string }
+// Name gives overview.
+func (Overview) Name() string { return "overview" }
+
+// Typing is never so here.
+func (Overview) Typing() bool { return false }
+
+// Bindings are the keys of this screen alone.
+func (Overview) Bindings() []key.Binding { return nil }
+
+// Update knows no keys yet.
+func (o Overview) Update(tea.Msg, screen.Context) (screen.Screen, bool, tea.Cmd) {
+	return o, false, nil
+}
 
 // The least size at which the whole screen fits; smaller ones get the verdict and the states.
 const (
 	minWidth  = 76
-	minHeight = 20
+	minHeight = 18
 	wideWidth = 116 // from here on nodes are cards beside the services
 )
 
 // eventsShare is the part of the free rows that the events get; the charts have the rest.
 const eventsShare = 0.35
 
-// Draw gives exactly Height lines of at most Width cells.
-func Draw(in Input) []string {
-	p := painter{Input: in, t: in.Theme, poll: time.Second}
-	if in.Snapshot != nil {
-		p.poll = in.Snapshot.Poll
-	}
+// Draw gives exactly c.Height lines of at most c.Width cells.
+func (o Overview) Draw(c screen.Context) []string {
+	p := painter{Context: c, t: c.Theme, poll: c.Poll(), offers: o.offers}
 	var lines []string
 	switch {
-	case in.Width < minWidth || in.Height < minHeight:
+	case c.Width < minWidth || c.Height < minHeight:
 		lines = p.tiny()
-	case in.Snapshot == nil:
-		lines = p.waiting()
+	case c.Snapshot == nil:
+		lines = []string{"", p.t.State(theme.Unknown, "Looking for the first time…")}
 	default:
 		lines = p.full()
 	}
-	return fit(lines, in.Width, in.Height)
+	return fit(lines, c.Width, c.Height)
 }
 
 // painter draws one frame.
 type painter struct {
-	Input
-	t    theme.Theme
-	poll time.Duration
+	screen.Context
+	t      theme.Theme
+	poll   time.Duration
+	offers func(key string) bool
 }
 
 func (p painter) full() []string {
-	top := append([]string{p.header()}, p.verdict()...)
+	top := p.verdict()
 	if p.Width >= wideWidth {
 		top = append(top, p.cards()...)
 	} else {
@@ -75,7 +78,7 @@ func (p painter) full() []string {
 		top = append(top, p.nodeTable()...)
 	}
 	next := p.next()
-	free := p.Height - len(top) - len(next) - 1
+	free := p.Height - len(top) - len(next)
 	events := min(max(int(float64(free)*eventsShare), 3), 16)
 	charts := free - events
 	if charts < 5 {
@@ -83,24 +86,14 @@ func (p painter) full() []string {
 	}
 	lines := append(top, p.charts(charts)...)
 	lines = append(lines, p.events(events)...)
-	lines = append(lines, next...)
-	return append(lines, p.footer())
-}
-
-// waiting is the screen before the first snapshot.
-func (p painter) waiting() []string {
-	lines := []string{p.header(), "", p.t.State(theme.Unknown, "Looking for the first time…")}
-	for len(lines) < p.Height-1 {
-		lines = append(lines, "")
-	}
-	return append(lines, p.footer())
+	return append(lines, next...)
 }
 
 // tiny keeps what matters most on a screen that is too small for the rest.
 func (p painter) tiny() []string {
 	level, sentence := p.conclusion()
-	lines := []string{p.t.Badge(level, level.Word()) + " captop"}
-	for _, line := range cell.Wrap(sentence, p.Width, max(p.Height-2, 1)) {
+	var lines []string
+	for _, line := range cell.Wrap(sentence, p.Width, max(p.Height-1, 1)) {
 		lines = append(lines, p.t.At(level).Render(line))
 	}
 	if p.Snapshot != nil {
@@ -113,9 +106,7 @@ func (p painter) tiny() []string {
 			lines = append(lines, cell.Left(cell.Clean(n.Name), 7)+p.t.State(level, word))
 		}
 	}
-	if len(lines) > p.Height-1 {
-		lines = lines[:max(p.Height-1, 1)]
-	}
+	lines = lines[:max(min(len(lines), p.Height-1), 0)]
 	return append(lines, p.t.Dim.Render(sizeHint(p.Width, p.Height)))
 }
 
@@ -128,17 +119,4 @@ func fit(lines []string, width, height int) []string {
 		}
 	}
 	return out
-}
-
-// level translates a probes severity.
-func level(s probes.Severity) theme.Level {
-	switch s {
-	case probes.OK:
-		return theme.OK
-	case probes.Warning:
-		return theme.Warning
-	case probes.Critical:
-		return theme.Critical
-	}
-	return theme.Unknown
 }

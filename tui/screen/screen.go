@@ -55,10 +55,7 @@ type Times struct {
 
 // Write gives a time as this seat wants it: 15:04:05, with the date where it is not today's, or how long ago.
 func (t Times) Write(at, now time.Time) string {
-	zone := t.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
+	zone := t.In()
 	switch {
 	case at.IsZero():
 		return "–"
@@ -73,4 +70,59 @@ func (t Times) Write(at, now time.Time) string {
 		return local.Format("01-02 15:04:05")
 	}
 	return local.Format("15:04:05")
+}
+
+// In is the zone of clock times.
+func (t Times) In() *time.Location {
+	if t.Zone == nil {
+		return time.UTC
+	}
+	return t.Zone
+}
+
+// Shown tells a screen that it has come to the front.
+type Shown struct{}
+
+// Tick tells the screen in front that a second has passed. A screen that refreshes what it shows does so then.
+type Tick struct{}
+
+// Command is a line of the command line that the root does not know itself, such as "filter x" or "window 15m". A
+// screen that understands it says that it is handled.
+type Command struct {
+	Name string
+	Args []string
+}
+
+// Level is how a probes severity is shown.
+func Level(s probes.Severity) theme.Level {
+	switch s {
+	case probes.OK:
+		return theme.OK
+	case probes.Warning:
+		return theme.Warning
+	case probes.Critical:
+		return theme.Critical
+	}
+	return theme.Unknown
+}
+
+// Poll is the time between two polls.
+func (c Context) Poll() time.Duration {
+	if c.Snapshot == nil || c.Snapshot.Poll <= 0 {
+		return time.Second
+	}
+	return c.Snapshot.Poll
+}
+
+// Fresh is how far something seen at a time can be believed now.
+func (c Context) Fresh(at time.Time) probes.Freshness {
+	return probes.Read(true, at).Freshness(c.Now, c.Poll())
+}
+
+// Severity is what may be said of the whole now: an old snapshot says nothing.
+func (c Context) Severity() theme.Level {
+	if c.Snapshot == nil || c.Fresh(c.Snapshot.At) == probes.FreshnessUnknown {
+		return theme.Unknown
+	}
+	return Level(c.Snapshot.Severity)
 }

@@ -1,0 +1,127 @@
+package tui
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"captop/probes"
+	"captop/tui/cell"
+	"captop/tui/screen"
+	"captop/tui/theme"
+)
+
+// wordy is the width from which the header has room for what can be known without it.
+const wordy = 100
+
+// header says where this is and how fresh: severity, targets, stack, source, seat, age of the last poll, clock.
+func (m model) header(c screen.Context) string {
+	worst := c.Severity()
+	if c.Past {
+		return m.pastHeader(c, worst)
+	}
+	t := m.theme
+	left := t.Badge(worst, worst.Word())
+	if m.width >= wordy {
+		left += " " + t.Title.Render("captop")
+	}
+	if c.Snapshot != nil && c.Snapshot.Source.Kind == probes.SourceRecording {
+		left += " " + t.Badge(theme.Warning, "REPLAY "+cell.Clean(filepath.Base(c.Snapshot.Source.Name)))
+	}
+	left += m.targets(c) + m.where(c)
+	right := m.seat() + "  " + m.pollAge(c) + "  " + m.clock(m.now)
+	if room := m.width - cell.Width(right) - 1; room > 0 {
+		return cell.Left(left, room) + " " + right
+	}
+	return cell.Cut(left, m.width)
+}
+
+// targets is how many of them answer.
+func (m model) targets(c screen.Context) string {
+	if c.Snapshot == nil {
+		return ""
+	}
+	up, all := 0, 0
+	count := func(r probes.Reach) {
+		all++
+		if r.Contact == probes.Up && c.Fresh(r.At) == probes.Fresh {
+			up++
+		}
+	}
+	for _, s := range c.Snapshot.Services {
+		count(s.Reach)
+	}
+	for _, n := range c.Snapshot.Nodes {
+		count(n.Reach)
+	}
+	text := fmt.Sprintf(" %d/%d up", up, all)
+	if up == all {
+		return m.theme.Dim.Render(text)
+	}
+	return m.theme.At(theme.Warning).Render(text)
+}
+
+// where is the stack and, where it is not captop's own scrapes, the source.
+func (m model) where(c screen.Context) string {
+	text := ""
+	if m.options.Stack != "" {
+		text = " · " + cell.Clean(m.options.Stack)
+	}
+	if c.Snapshot == nil || c.Snapshot.Source.Kind != probes.SourcePrometheus {
+		return m.theme.Dim.Render(text)
+	}
+	source, name := c.Snapshot.Source, c.Snapshot.Source.Name
+	if parsed, err := url.Parse(name); err == nil && parsed.Host != "" {
+		name = parsed.Host
+	}
+	text += " · prometheus " + cell.Clean(name)
+	if source.Reach.Contact != probes.Up {
+		return m.theme.Dim.Render(text) + " " + m.theme.State(theme.Critical, source.Reach.Contact.String())
+	}
+	return m.theme.Dim.Render(text)
+}
+
+func (m model) seat() string {
+	warn := m.theme.At(theme.Warning).Bold(true)
+	switch {
+	case !m.armed():
+		return m.theme.Dim.Render("read-only")
+	case m.options.Armed:
+		return warn.Render("ARMED")
+	}
+	return warn.Render("ARMED " + cell.Clock(m.armedUntil.Sub(m.now)))
+}
+
+// pollAge is how old the newest snapshot is.
+func (m model) pollAge(c screen.Context) string {
+	if c.Snapshot == nil {
+		return m.theme.At(theme.Unknown).Render("not polled yet")
+	}
+	age := max(m.now.Sub(c.Snapshot.At), 0).Truncate(time.Second)
+	text := "poll " + cell.Age(age) + " ago"
+	switch c.Fresh(c.Snapshot.At) {
+	case probes.Fresh:
+		return m.theme.Dim.Render(text)
+	case probes.Late:
+		return m.theme.State(theme.Warning, text)
+	}
+	return m.theme.State(theme.Unknown, text)
+}
+
+// clock is the time of day with its zone.
+func (m model) clock(at time.Time) string {
+	at = at.In(m.times.In())
+	return m.theme.Bold.Render(at.Format("15:04:05")) + m.theme.Dim.Render(" "+at.Format("MST"))
+}
+
+// pastHeader is in reverse video from end to end, so that nobody takes an earlier time for now.
+func (m model) pastHeader(c screen.Context, worst theme.Level) string {
+	at := c.Snapshot.At.In(m.times.In())
+	left := fmt.Sprintf(" ◀ PAST %s, %s ago · then %s %s · %s", at.Format("15:04:05"), cell.Age(m.now.Sub(at)), worst.Shape(), worst.Word(),
+		cell.Clean(m.options.Stack))
+	now := m.now.In(m.times.In())
+	right := fmt.Sprintf(" %s live · now %s ", m.keys.Live.Help().Key, now.Format("15:04:05 MST"))
+	return m.theme.At(theme.Warning).Bold(true).Reverse(true).Render(cell.Ends(strings.TrimRight(left, " ·"), right, m.width))
+}
