@@ -71,8 +71,9 @@ func askInfo(client *redis.Client) ask {
 	}
 }
 
-// openRedis makes a client that neither retries nor queues: one attempt tells one thing.
-func openRedis(target NodeTarget, timeout time.Duration) (*redis.Client, error) {
+// OpenRedis makes a client that neither retries nor queues: one attempt tells one thing. It contacts nobody yet. Its errors
+// are URLs that cannot be used, without their passwords. Close it.
+func OpenRedis(target NodeTarget, timeout time.Duration) (*redis.Client, error) {
 	if strings.Contains(target.URL, "master_name=") {
 		o, err := redis.ParseFailoverURL(target.URL)
 		if err != nil {

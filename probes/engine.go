@@ -69,7 +69,7 @@ func New(config Config) (*Engine, error) {
 		add(PartMetrics, "/metrics")
 	}
 	for _, target := range config.Targets.Nodes {
-		redis, err := openRedis(target, e.timeout)
+		redis, err := OpenRedis(target, e.timeout)
 		if err != nil {
 			return nil, errors.Join(err, e.Close())
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 )
 
 // stamp is the version of a register: a hybrid logical clock in microseconds, and the instance that drew it.
@@ -18,7 +19,7 @@ type stamp struct {
 }
 
 func (s stamp) version() service.Version {
-	return service.Version(strconv.FormatInt(s.at, 10) + "." + strconv.FormatInt(s.origin, 10))
+	return layout.APVersion(strconv.FormatInt(s.at, 10), strconv.FormatInt(s.origin, 10))
 }
 
 // before reports whether s is older than other; of two with one clock value the lower origin is.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"captop/service/node"
+	"captop/service/layout"
 )
 
 // idlePolls is the most polls a second that a node may see of an instance that has nothing to do: between one every
@@ -75,5 +75,5 @@ func polls(t *testing.T, client *redis.Client) (float64, time.Time) {
 	if calls == 0 {
 		t.Fatalf("no ZRANGE among the commands:\n%s", stats)
 	}
-	return calls / node.Buckets, at
+	return calls / layout.Buckets, at
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 )
 
 // answer is what one node said of one key.
@@ -105,9 +106,9 @@ func (s *Store) readAt(ctx context.Context, which side, key string) (answer, err
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
 		clock = pipe.Time(ctx)
-		before = pipe.HMGet(ctx, metaKey, "settled", "asof")
-		fields = pipe.HMGet(ctx, register(key), "t", "o", "v")
-		after = pipe.HMGet(ctx, metaKey, "settled", "asof")
+		before = pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
+		fields = pipe.HMGet(ctx, layout.APRegister(key), "t", "o", "v")
+		after = pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
 		_, err := pipe.Exec(ctx)
 		return err
 	})

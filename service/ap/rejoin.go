@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -141,7 +141,7 @@ func (r *rejoin) copyNewer(ctx context.Context, from, to *node.Incarnation) erro
 		}
 		var keys []string
 		for _, name := range names {
-			if key, ok := userKey(name); ok {
+			if key, ok := layout.APUserKey(name); ok {
 				keys = append(keys, key)
 			}
 		}
@@ -193,10 +193,10 @@ func (r *rejoin) move(ctx context.Context, from, to *node.Incarnation, keys []st
 	if err != nil {
 		return err
 	}
-	var byBucket [node.Buckets]taken
+	var byBucket [layout.Buckets]taken
 	for i, key := range keys {
 		if x := registers[i]; x[0] != "" {
-			b := &byBucket[node.Bucket(key)]
+			b := &byBucket[layout.Bucket(key)]
 			b.items = append(b.items, item{key, x[0], x[1], x[2]})
 		}
 	}
@@ -221,7 +221,7 @@ func (r *rejoin) read(ctx context.Context, inc *node.Incarnation, keys []string,
 	err := r.do(ctx, inc, func(ctx context.Context, client *redis.Client) error {
 		pipe := client.Pipeline()
 		for i, key := range keys {
-			commands[i] = pipe.HMGet(ctx, register(key), fields...)
+			commands[i] = pipe.HMGet(ctx, layout.APRegister(key), fields...)
 		}
 		_, err := pipe.Exec(ctx)
 		return err
@@ -246,17 +246,7 @@ func (r *rejoin) do(ctx context.Context, inc *node.Incarnation, f func(context.C
 func (r *rejoin) script(ctx context.Context, script *redis.Script, args ...any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)
 	defer cancel()
-	return r.node.Run(ctx, script, []string{metaKey}, args...)
-}
-
-// userKey gives the key of a register's name; false for whatever else lies in the same Redis.
-func userKey(name string) (string, bool) {
-	rest, ok := strings.CutPrefix(name, "ap:{")
-	if !ok {
-		return "", false
-	}
-	_, key, ok := strings.Cut(rest, "}k:")
-	return key, ok && register(key) == name
+	return r.node.Run(ctx, script, []string{layout.APMeta}, args...)
 }
 
 // olderFields reports whether register a, read as stamp and origin, is older than b.

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node/nodetest"
 )
 
@@ -113,7 +114,7 @@ func TestOldCopyAloneSaysHowOldItIs(t *testing.T) {
 	s := p.ready(t, "a")
 	fill(t, s, 10, "old")
 	await(t, "the node knows up to when it has everything", func() error {
-		return client(t, p.servers[0]).HGet(context.Background(), metaKey, "asof").Err()
+		return client(t, p.servers[0]).HGet(context.Background(), layout.APMeta, "asof").Err()
 	})
 	disk := p.servers[0].SaveDisk()
 	fill(t, s, 10, "new")
@@ -153,7 +154,7 @@ func TestRejoinCopiesBothWays(t *testing.T) {
 	ctx := context.Background()
 	for i, server := range p.servers {
 		key := fmt.Sprint("only", i+1)
-		err := client(t, server).HSet(ctx, register(key), "t", 5, "o", 1, "v", "x").Err()
+		err := client(t, server).HSet(ctx, layout.APRegister(key), "t", 5, "o", 1, "v", "x").Err()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +168,7 @@ func TestRejoinCopiesBothWays(t *testing.T) {
 		awaitValue(t, s, service.G2, key, "x")
 	}
 	// And when one node alone has to be reconciled.
-	err := client(t, p.servers[1]).HSet(ctx, register("later"), "t", 5, "o", 1, "v", "y").Err()
+	err := client(t, p.servers[1]).HSet(ctx, layout.APRegister("later"), "t", 5, "o", 1, "v", "y").Err()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +218,7 @@ func TestNodeEmptiedDuringItsReconciliation(t *testing.T) {
 func TestAbandonedReconciliationIsTakenOver(t *testing.T) {
 	p := newPair(t)
 	// Somebody began and died.
-	begun, err := rejoinBeginScript.Run(context.Background(), client(t, p.servers[0]), []string{metaKey}, "dead", 7, time.Minute.Microseconds()).Int()
+	begun, err := rejoinBeginScript.Run(context.Background(), client(t, p.servers[0]), []string{layout.APMeta}, "dead", 7, time.Minute.Microseconds()).Int()
 	if err != nil || begun != 1 {
 		t.Fatal(begun, err)
 	}
@@ -237,7 +238,7 @@ func TestRejoinEndNeedsItsToken(t *testing.T) {
 	ctx := context.Background()
 	run := func(script *redis.Script, args ...any) int {
 		t.Helper()
-		n, err := script.Run(ctx, c, []string{metaKey}, args...).Int()
+		n, err := script.Run(ctx, c, []string{layout.APMeta}, args...).Int()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +256,7 @@ func TestRejoinEndNeedsItsToken(t *testing.T) {
 	if run(rejoinStepScript, "one", 1) != 0 || run(rejoinEndScript, "one", "run") != 0 {
 		t.Error("it went on after the node had been emptied")
 	}
-	if err := c.HGet(ctx, metaKey, "settled").Err(); !errors.Is(err, redis.Nil) {
+	if err := c.HGet(ctx, layout.APMeta, "settled").Err(); !errors.Is(err, redis.Nil) {
 		t.Errorf("the emptied node is settled: %v", err)
 	}
 }
@@ -274,7 +275,7 @@ func TestReadGoesPastANodeThatLostData(t *testing.T) {
 	}
 	for _, old := range []bool{false, true} {
 		if old {
-			if err := c.HSet(ctx, register("k0"), "t", 5, "o", 1, "v", "old").Err(); err != nil {
+			if err := c.HSet(ctx, layout.APRegister("k0"), "t", 5, "o", 1, "v", "old").Err(); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -127,7 +128,7 @@ func (f *flow) lease(ctx context.Context, source *node.Incarnation) error {
 		return nil
 	}
 	f.held = false
-	reply, err := source.Run(ctx, leaseScript, []string{leaseKey}, f.holder, leaseFor.Milliseconds())
+	reply, err := source.Run(ctx, leaseScript, []string{layout.APLease}, f.holder, leaseFor.Milliseconds())
 	if err != nil {
 		return fmt.Errorf("renewing the lease: %w", err)
 	}
@@ -144,7 +145,7 @@ func (f *flow) release() {
 	defer cancel()
 	if source, err := f.store.nodes[f.from].Current(ctx); err == nil {
 		// Where it fails the lease runs out by itself.
-		_, _ = source.Run(ctx, releaseScript, []string{leaseKey}, f.holder)
+		_, _ = source.Run(ctx, releaseScript, []string{layout.APLease}, f.holder)
 	}
 }
 
@@ -156,7 +157,7 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 		return nil
 	}
 	f.asofNext = now.Add(asofEvery)
-	_, err := target.Run(ctx, asofScript, []string{metaKey}, target.RunID, at)
+	_, err := target.Run(ctx, asofScript, []string{layout.APMeta}, target.RunID, at)
 	return err
 }
 
@@ -197,7 +198,7 @@ func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]take
 	replies, err := eval(ctx, source, func(do func(text string, keys []string, args ...any)) {
 		for left := buckets; left != 0; left &= left - 1 {
 			b := bits.TrailingZeros64(left)
-			do(takeText, []string{dirtySet(b)}, batchKeys, batchBytes, registerPrefix(b))
+			do(takeText, []string{layout.APDirty(b)}, batchKeys, batchBytes, layout.APRegisters(b))
 		}
 	})
 	if err != nil {
@@ -241,7 +242,7 @@ func merge(ctx context.Context, target *node.Incarnation, batch []taken) error {
 			var keys []string
 			var args []any
 			for _, x := range t.items {
-				keys = append(keys, registerPrefix(t.bucket)+x.key)
+				keys = append(keys, layout.APRegisters(t.bucket)+x.key)
 				args = append(args, x.at, x.origin, x.value)
 			}
 			do(mergeText, keys, args...)
@@ -253,10 +254,10 @@ func merge(ctx context.Context, target *node.Incarnation, batch []taken) error {
 func clearMarks(ctx context.Context, source *node.Incarnation, batch []taken) error {
 	_, err := eval(ctx, source, func(do func(text string, keys []string, args ...any)) {
 		for _, t := range batch {
-			keys := []string{dirtySet(t.bucket)}
+			keys := []string{layout.APDirty(t.bucket)}
 			args := []any{t.clock}
 			for _, x := range t.items {
-				keys = append(keys, registerPrefix(t.bucket)+x.key)
+				keys = append(keys, layout.APRegisters(t.bucket)+x.key)
 				args = append(args, x.key, x.at, x.origin)
 			}
 			do(clearText, keys, args...)

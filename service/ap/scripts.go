@@ -2,11 +2,8 @@ package ap
 
 import (
 	_ "embed"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
-
-	"captop/service/node"
 )
 
 // The scripts; each file says what it does and takes.
@@ -39,24 +36,4 @@ var (
 	rejoinBeginScript = redis.NewScript(rejoinBeginText)
 	rejoinStepScript  = redis.NewScript(rejoinStepText)
 	rejoinEndScript   = redis.NewScript(rejoinEndText)
-)
-
-// The layout on disk, which can't change: a register per key, a dirty set per bucket, and one hash about the node.
-
-// registerPrefix begins the names of all registers of a bucket; the user's key follows.
-func registerPrefix(bucket int) string { return "ap:{" + strconv.Itoa(bucket) + "}k:" }
-
-// register is a hash: t stamp and o origin of the version, v the value.
-func register(key string) string { return registerPrefix(node.Bucket(key)) + key }
-
-// dirtySet is a sorted set: keys that the peer lacks a write of, by this node's clock (microseconds) at the oldest such
-// write.
-func dirtySet(bucket int) string { return "ap:{" + strconv.Itoa(bucket) + "}d" }
-
-const (
-	// metaKey is a hash about the node: settled, the run id under which it was last reconciled; asof, see asof.lua;
-	// while it is being reconciled: rejoin, whose token that is; beat, the last progress; done and total.
-	metaKey = "ap:{0}m"
-	// leaseKey says who carries this node's dirty keys to its peer.
-	leaseKey = "ap:{0}l"
 )

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"captop/service/node"
+	"captop/service/layout"
 	"captop/service/node/nodetest"
 )
 
@@ -16,7 +16,7 @@ const skewMicros = 500_000
 
 func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
 	t.Helper()
-	reply, err := writeScript.Run(context.Background(), c, []string{register(key), dirtySet(node.Bucket(key))},
+	reply, err := writeScript.Run(context.Background(), c, []string{layout.APRegister(key), layout.APDirty(layout.Bucket(key))},
 		value, s.at, s.origin, now, skewMicros, key).Result()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int
 
 func valueOf(t *testing.T, c *redis.Client, key string) string {
 	t.Helper()
-	r, err := c.HGetAll(context.Background(), register(key)).Result()
+	r, err := c.HGetAll(context.Background(), layout.APRegister(key)).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 		taken   int
 	}{{"1763868000123456", "5", "a", 1}, {"1763868000123455", "9", "b", 0}, {"1763868000123456", "4", "c", 0},
 		{"1763868000123456", "5", "d", 0}, {"1763868000123456", "6", "e", 1}, {"1763868000123457", "1", "f", 1}} {
-		n, err := c.Eval(context.Background(), mergeText, []string{register("k")}, step.t, step.o, step.v).Int()
+		n, err := c.Eval(context.Background(), mergeText, []string{layout.APRegister("k")}, step.t, step.o, step.v).Int()
 		if err != nil || n != step.taken {
 			t.Errorf("merging %v took %d (%v)", step, n, err)
 		}
@@ -85,7 +85,7 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 	if got, want := valueOf(t, c, "k"), fmt.Sprintf("f@%d.1", at+1); got != want {
 		t.Errorf("there is %s, want %s", got, want)
 	}
-	if n := c.Exists(context.Background(), dirtySet(node.Bucket("k"))).Val(); n != 0 {
+	if n := c.Exists(context.Background(), layout.APDirty(layout.Bucket("k"))).Val(); n != 0 {
 		t.Error("a merge marked its key")
 	}
 }
@@ -93,7 +93,7 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 // mark gives the score of a key's mark, 0 where there is none.
 func mark(t *testing.T, c *redis.Client, key string) int64 {
 	t.Helper()
-	return int64(c.ZScore(context.Background(), dirtySet(node.Bucket(key)), key).Val())
+	return int64(c.ZScore(context.Background(), layout.APDirty(layout.Bucket(key)), key).Val())
 }
 
 func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
@@ -114,7 +114,7 @@ func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 	if got := mark(t, c, "k"); got != first || first == 0 {
 		t.Errorf("a second write moved the mark from %d to %d", first, got)
 	}
-	batch, err := take(ctx, source, 1<<node.Bucket("k"))
+	batch, err := take(ctx, source, 1<<layout.Bucket("k"))
 	if err != nil || len(batch) != 1 || len(batch[0].items) != 1 || batch[0].items[0].value != "2" {
 		t.Fatalf("took %+v, %v", batch, err)
 	}
@@ -125,7 +125,7 @@ func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 	if got := mark(t, c, "k"); got <= first || fmt.Sprint(got) != batch[0].clock {
 		t.Errorf("the mark of a key written again is %d, want %s", got, batch[0].clock)
 	}
-	batch, err = take(ctx, source, 1<<node.Bucket("k"))
+	batch, err = take(ctx, source, 1<<layout.Bucket("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch, err := take(ctx, source, 1<<node.Bucket("k"))
+	batch, err := take(ctx, source, 1<<layout.Bucket("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 func TestLeaseOfADeadHolderRunsOut(t *testing.T) {
 	p := newPair(t)
 	for _, server := range p.servers {
-		got, err := leaseScript.Run(context.Background(), client(t, server), []string{leaseKey}, "dead", leaseFor.Milliseconds()).Int()
+		got, err := leaseScript.Run(context.Background(), client(t, server), []string{layout.APLease}, "dead", leaseFor.Milliseconds()).Int()
 		if err != nil || got != 1 {
 			t.Fatal(got, err)
 		}
@@ -187,7 +187,7 @@ func TestLeaseOfADeadHolderRunsOut(t *testing.T) {
 	s := p.ready(t, "a")
 	mustWrite(t, s, "k", "1")
 	awaitValue(t, s, "db_g2", "k", "1")
-	if holder := client(t, p.servers[0]).Get(context.Background(), leaseKey).Val(); holder != s.flows[g1].holder {
+	if holder := client(t, p.servers[0]).Get(context.Background(), layout.APLease).Val(); holder != s.flows[g1].holder {
 		t.Errorf("the lease is %q's", holder)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -156,18 +157,18 @@ func (s *Store) poll(ctx context.Context, which side) {
 	counting := s.watch[which].counting()
 	var clock *redis.TimeCmd
 	var meta *redis.SliceCmd
-	var marks [node.Buckets]*redis.ZSliceCmd
-	var counts [node.Buckets]*redis.IntCmd
+	var marks [layout.Buckets]*redis.ZSliceCmd
+	var counts [layout.Buckets]*redis.IntCmd
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
 		clock = pipe.Time(ctx)
 		for b := range marks {
-			marks[b] = pipe.ZRangeWithScores(ctx, dirtySet(b), 0, 0)
+			marks[b] = pipe.ZRangeWithScores(ctx, layout.APDirty(b), 0, 0)
 			if counting {
-				counts[b] = pipe.ZCard(ctx, dirtySet(b))
+				counts[b] = pipe.ZCard(ctx, layout.APDirty(b))
 			}
 		}
-		meta = pipe.HMGet(ctx, metaKey, "settled", "asof", "done", "total")
+		meta = pipe.HMGet(ctx, layout.APMeta, "settled", "asof", "done", "total")
 		_, err := pipe.Exec(ctx)
 		return err
 	})
@@ -193,7 +194,7 @@ func (s *Store) poll(ctx context.Context, which side) {
 	s.flows[which].found(v.dirty)
 }
 
-func (v *view) readMarks(marks *[node.Buckets]*redis.ZSliceCmd) {
+func (v *view) readMarks(marks *[layout.Buckets]*redis.ZSliceCmd) {
 	for b, mark := range marks {
 		for _, z := range mark.Val() {
 			v.dirty |= 1 << b

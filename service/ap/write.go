@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -46,7 +47,7 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 }
 
 func (s *Store) written(which side, key string, version stamp) service.Written {
-	s.flows[which].mark(node.Bucket(key))
+	s.flows[which].mark(layout.Bucket(key))
 	return service.Written{Key: key, Version: version.version(), Nodes: []string{s.nodes[which].Name()},
 		Outcome: service.Applied}
 }
@@ -62,7 +63,7 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	if err != nil {
 		return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 	}
-	keys := []string{register(key), dirtySet(node.Bucket(key))}
+	keys := []string{layout.APRegister(key), layout.APDirty(layout.Bucket(key))}
 	var drawn stamp
 	for range proposals {
 		var now int64

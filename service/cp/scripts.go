@@ -4,11 +4,11 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -34,32 +34,10 @@ func loadScripts() map[string]*redis.Script {
 	return loaded
 }
 
-// The layout on the nodes. All keys of a bucket share a hash tag, so that a script's keys have one slot.
-//
-//	cp:{7}k:KEY  hash: one key's state
-//	cp:{7}m      hash: s = the run of this node under which the whole bucket is settled; at the tail also
-//	             e = the run of the head whose promises are committed, c = how many have been named
-//	cp:{7}d      sorted set at the head: dirty keys by the time of their promise, milliseconds
-const (
-	keyPrefix = "cp:{"
-	keyMiddle = "}k:"
-)
-
-func bucketTag(bucket int) string { return keyPrefix + strconv.Itoa(bucket) + "}" }
-
 // scriptKeys gives the KEYS of every script: the key, the bucket's meta, the bucket's dirty set.
 func scriptKeys(key string) []string {
-	tag := bucketTag(node.Bucket(key))
-	return []string{tag + "k:" + key, tag + "m", tag + "d"}
-}
-
-// userKey gives the key that a Redis key of ours stands for.
-func userKey(redisKey string) (string, bool) {
-	if !strings.HasPrefix(redisKey, keyPrefix) {
-		return "", false
-	}
-	_, key, ok := strings.Cut(redisKey, keyMiddle)
-	return key, ok
+	b := layout.Bucket(key)
+	return []string{layout.CPKey(key), layout.CPMeta(b), layout.CPDirty(b)}
 }
 
 func (r request) argv() []any {

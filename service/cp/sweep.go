@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"captop/service/node"
+	"captop/service/layout"
 )
 
 // sweepPage is how many keys a sweep settles in one round trip.
@@ -24,10 +23,10 @@ const (
 
 // bucketKeys has a key in each bucket, to name a bucket to the scripts by.
 var bucketKeys = func() (keys []string) {
-	keys = make([]string, node.Buckets)
-	for i, left := 0, node.Buckets; left > 0; i++ {
+	keys = make([]string, layout.Buckets)
+	for i, left := 0, layout.Buckets; left > 0; i++ {
 		key := strconv.Itoa(i)
-		if b := node.Bucket(key); keys[b] == "" {
+		if b := layout.Bucket(key); keys[b] == "" {
 			keys[b] = key
 			left--
 		}
@@ -64,7 +63,7 @@ func (s *Store) trySweep(ctx context.Context, which side) error {
 		return err
 	}
 	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", p.incs[which].RunID)
-	names := make([]task, node.Buckets)
+	names := make([]task, layout.Buckets)
 	for i := range names {
 		names[i] = newNameHead(p.runs())
 	}
@@ -162,7 +161,7 @@ func (s *Store) settlePage(ctx context.Context, p *pair, which, at side, cursor 
 	var keys []string
 	var tasks []task
 	for _, redisKey := range page {
-		if key, ok := userKey(redisKey); ok && strings.HasPrefix(redisKey, keyPrefix) {
+		if key, ok := layout.CPUserKey(redisKey); ok {
 			keys = append(keys, key)
 			if which == head {
 				tasks = append(tasks, newSettleHead(p.runs()))
@@ -241,8 +240,8 @@ func (s *Store) declareSettled(ctx context.Context, p *pair, which side) error {
 	inc := p.incs[which]
 	err := inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for b := range node.Buckets {
-				pipe.HSet(ctx, bucketTag(b)+"m", "s", inc.RunID)
+			for b := range layout.Buckets {
+				pipe.HSet(ctx, layout.CPMeta(b), layout.CPSettled, inc.RunID)
 			}
 			pipe.Del(ctx, sweepLease)
 			return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -176,20 +177,20 @@ type inFlight struct {
 // readBuckets tells what is dirty at the head and, with stamped, whether every bucket is settled under the node's
 // present run.
 func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped bool) (settled bool, dirty inFlight, err error) {
-	var stamps [node.Buckets]*redis.StringCmd
-	var counts [node.Buckets]*redis.IntCmd
-	var oldest [node.Buckets]*redis.ZSliceCmd
+	var stamps [layout.Buckets]*redis.StringCmd
+	var counts [layout.Buckets]*redis.IntCmd
+	var oldest [layout.Buckets]*redis.ZSliceCmd
 	var clock *redis.TimeCmd
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			clock = pipe.Time(ctx)
-			for b := range node.Buckets {
+			for b := range layout.Buckets {
 				if stamped {
-					stamps[b] = pipe.HGet(ctx, bucketTag(b)+"m", "s")
+					stamps[b] = pipe.HGet(ctx, layout.CPMeta(b), layout.CPSettled)
 				}
 				if which == head {
-					counts[b] = pipe.ZCard(ctx, bucketTag(b)+"d")
-					oldest[b] = pipe.ZRangeWithScores(ctx, bucketTag(b)+"d", 0, 0)
+					counts[b] = pipe.ZCard(ctx, layout.CPDirty(b))
+					oldest[b] = pipe.ZRangeWithScores(ctx, layout.CPDirty(b), 0, 0)
 				}
 			}
 			return nil
@@ -200,7 +201,7 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped
 		return false, dirty, err
 	}
 	settled = stamped
-	for b := range node.Buckets {
+	for b := range layout.Buckets {
 		settled = settled && stamps[b].Val() == inc.RunID
 		if which == tail {
 			continue
@@ -216,14 +217,14 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped
 // resolveOverdue ends the writes that have been in flight for longer than any request may last.
 func (s *Store) resolveOverdue(ctx context.Context, p *pair) {
 	inc := p.incs[head]
-	for b := range node.Buckets {
+	for b := range layout.Buckets {
 		var members []string
 		err := inc.Do(ctx, func(client *redis.Client) error {
 			now, err := client.Time(ctx).Result()
 			if err != nil {
 				return err
 			}
-			members, err = client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: bucketTag(b) + "d", ByScore: true, Start: "-inf",
+			members, err = client.ZRangeArgs(ctx, redis.ZRangeArgs{Key: layout.CPDirty(b), ByScore: true, Start: "-inf",
 				Stop: strconv.FormatInt(now.Add(-s.config.Timeout).UnixMilli(), 10), Count: overdueAtOnce}).Result()
 			return err
 		})
@@ -239,7 +240,7 @@ func (s *Store) resolveOverdue(ctx context.Context, p *pair) {
 }
 
 func (s *Store) resolveMember(ctx context.Context, p *pair, inc *node.Incarnation, member string) error {
-	key, ok := userKey(member)
+	key, ok := layout.CPUserKey(member)
 	if !ok {
 		return nil
 	}

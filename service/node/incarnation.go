@@ -8,10 +8,9 @@ import (
 	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
-)
 
-// stampDigits is how much of a run id (40 hex digits) stands in the data: 64 bits tell any two runs apart.
-const stampDigits = 16
+	"captop/service/layout"
+)
 
 // Incarnation is a pool of connections to one run of the node's Redis process. Every new connection asks for the run
 // id and is refused where it is another one: what is sent through an incarnation can reach that run only, however
@@ -73,8 +72,8 @@ func (inc *Incarnation) verify(ctx context.Context, conn *redis.Conn) error {
 // runID reads the stamp out of the server section of INFO.
 func runID(info string) (string, error) {
 	for line := range strings.Lines(info) {
-		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok && len(id) >= stampDigits {
-			return id[:stampDigits], nil
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), "run_id:"); ok && len(id) >= layout.RunIDDigits {
+			return id[:layout.RunIDDigits], nil
 		}
 	}
 	return "", fmt.Errorf("INFO server names no run_id; is this Redis?")

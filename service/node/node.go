@@ -5,7 +5,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"hash/fnv"
 	"log/slog"
 	"sync"
 	"time"
@@ -15,17 +14,6 @@ import (
 
 	"captop/service"
 )
-
-// Buckets is the number of groups that the keys of a mode are spread over. All that one script touches lies in one
-// bucket, so that it has one hash slot on a Redis Cluster. It is part of the layout on disk and can't change.
-const Buckets = 64
-
-// Bucket gives the bucket of a key, 0 to Buckets-1.
-func Bucket(key string) int {
-	sum := fnv.New32a()
-	sum.Write([]byte(key)) // never fails
-	return int(sum.Sum32() % Buckets)
-}
 
 // Config says which node, and how patient to be with it.
 type Config struct {

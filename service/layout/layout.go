@@ -1,0 +1,115 @@
+// Package layout says where and how both modes keep their keys on the nodes. It is on people's disks and can't change.
+//
+// The scripts of cp and ap name the same fields; whoever only looks (a comparison of the nodes) reads through this package.
+package layout
+
+import (
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"captop/service"
+)
+
+// Buckets is the number of groups that the keys of a mode are spread over. All that one script touches lies in one
+// bucket, so that it has one hash slot on a Redis Cluster.
+const Buckets = 64
+
+// Bucket gives the bucket of a key, 0 to Buckets-1.
+func Bucket(key string) int {
+	sum := fnv.New32a()
+	sum.Write([]byte(key)) // never fails
+	return int(sum.Sum32() % Buckets)
+}
+
+// In CP all keys of a bucket share a hash tag:
+//
+//	cp:{7}k:KEY  hash: one key's state
+//	cp:{7}m      hash: s = the run of this node under which the whole bucket is settled; at the tail also
+//	             e = the run of the head whose promises are committed, c = how many have been named
+//	cp:{7}d      sorted set at the head: dirty keys (as they are called in Redis) by the time of their promise, milliseconds
+const (
+	CPPrefix = "cp:{"
+	cpMiddle = "}k:"
+)
+
+// CPBucket begins the names of all that a bucket of CP has.
+func CPBucket(bucket int) string { return CPPrefix + strconv.Itoa(bucket) + "}" }
+
+// CPMeta is the hash about a bucket of CP.
+func CPMeta(bucket int) string { return CPBucket(bucket) + "m" }
+
+// CPDirty is the set of a bucket's dirty keys in CP.
+func CPDirty(bucket int) string { return CPBucket(bucket) + "d" }
+
+// CPKey is the hash of a key in CP.
+func CPKey(key string) string { return CPBucket(Bucket(key)) + "k:" + key }
+
+// CPUserKey gives the key that a name in Redis stands for in CP.
+func CPUserKey(name string) (string, bool) {
+	if !strings.HasPrefix(name, CPPrefix) {
+		return "", false
+	}
+	_, key, ok := strings.Cut(name, cpMiddle)
+	return key, ok
+}
+
+// CPSettled is the field of CPMeta and of CPKey with the run of the node under which it is settled.
+const CPSettled = "s"
+
+// The fields of a key's hash in CP beside CPSettled, as far as reading needs them.
+const (
+	CPVersion      = "n"  // the version that is the value
+	CPValue        = "v"  //
+	CPPromised     = "dn" // at the head: the version in flight
+	CPPromisedText = "dv" // at the head: its value
+)
+
+// In AP each key is a register:
+//
+//	ap:{7}k:KEY  hash: one key's register
+//	ap:{7}d      sorted set: keys that the peer lacks a write of, by this node's clock (microseconds) at the oldest such write
+//	ap:{0}m      hash about the node: settled, the run id under which it was last reconciled; asof, see asof.lua of
+//	             package ap; while it is being reconciled: rejoin, whose token that is; beat, the last progress; done and total
+//	ap:{0}l      who carries this node's dirty keys to its peer
+const (
+	APPrefix = "ap:{"
+	apMiddle = "}k:"
+	APMeta   = "ap:{0}m"
+	APLease  = "ap:{0}l"
+)
+
+// APRegisters begins the names of all registers of a bucket; the user's key follows.
+func APRegisters(bucket int) string { return APPrefix + strconv.Itoa(bucket) + apMiddle }
+
+// APRegister is the hash of a key in AP.
+func APRegister(key string) string { return APRegisters(Bucket(key)) + key }
+
+// APDirty is the set of a bucket's keys that the peer lacks a write of.
+func APDirty(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}d" }
+
+// APUserKey gives the key of a register's name; false for whatever else lies in the same Redis.
+func APUserKey(name string) (string, bool) {
+	rest, ok := strings.CutPrefix(name, APPrefix)
+	if !ok {
+		return "", false
+	}
+	_, key, ok := strings.Cut(rest, apMiddle)
+	return key, ok && APRegister(key) == name
+}
+
+// APSettled is the field of APMeta with the run of the node under which it was reconciled.
+const APSettled = "settled"
+
+// The fields of a register.
+const (
+	APStamp  = "t" // of the clock: microseconds
+	APOrigin = "o" // the instance that drew it
+	APValue  = "v"
+)
+
+// APVersion writes a register's version as clients see it.
+func APVersion(stamp, origin string) service.Version { return service.Version(stamp + "." + origin) }
+
+// RunIDDigits is how much of a run id (40 hex digits) stands in the data: 64 bits tell any two runs apart.
+const RunIDDigits = 16
