@@ -77,6 +77,7 @@ type Alert struct {
 	FiredAt     time.Time         `json:"fired_at,omitzero"`          // when it began to fire
 	KeptSince   time.Time         `json:"keep_firing_since,omitzero"` // it fires on by keep_firing_for alone, since then
 	ResolvedAt  time.Time         `json:"resolved_at,omitzero"`
+	Lost        bool              `json:"lost,omitempty"`        // it ended for want of samples, not because all is well
 	Summary     string            `json:"summary,omitempty"`     // expanded annotations
 	Description string            `json:"description,omitempty"` //
 }

@@ -1,0 +1,44 @@
+package alerts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql"
+)
+
+// recordingRule writes what its expression gives as series of its own name.
+type recordingRule struct {
+	*ruleText
+	before map[labels.Labels]struct{}
+}
+
+func (r *recordingRule) text() *ruleText                         { return r.ruleText }
+func (r *recordingRule) written() map[labels.Labels]struct{}     { return r.before }
+func (r *recordingRule) wrote(series map[labels.Labels]struct{}) { r.before = series }
+
+func (r *recordingRule) evaluate(e *Engine, g *group, at time.Time) ([]promql.Sample, []Edge, error) {
+	found, err := e.vector(context.Background(), r.expr, at.Add(-g.offset))
+	if err != nil {
+		return nil, nil, err
+	}
+	builder := labels.NewBuilder(labels.EmptyLabels())
+	seen := make(map[labels.Labels]struct{}, len(found))
+	for i := range found {
+		builder.Reset(found[i].Metric)
+		builder.Set(labels.MetricName, r.name)
+		r.labels.Range(func(l labels.Label) { builder.Set(l.Name, l.Value) })
+		found[i].Metric = builder.Labels()
+		if _, twice := seen[found[i].Metric]; twice {
+			return nil, nil, errors.New("two series have the same labels once those of the rule are on them")
+		}
+		seen[found[i].Metric] = struct{}{}
+	}
+	if g.limit > 0 && len(found) > g.limit {
+		return nil, nil, fmt.Errorf("it gives %d series, and the group's limit is %d", len(found), g.limit)
+	}
+	return found, nil, nil
+}
