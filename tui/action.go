@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,15 +17,31 @@ import (
 	"captop/tui/theme"
 )
 
-// checkActions refuses actions that could never be pressed.
-func checkActions(actions []Action, builtin keys.Map) error {
+// rebound gives the actions the keys that the keymap has for them.
+func rebound(actions []Action, k *keys.Map) []Action {
+	actions = slices.Clone(actions)
+	for i := range actions {
+		actions[i].Key = k.Rebound(actions[i].Key)
+	}
+	return actions
+}
+
+// checkKeys refuses actions that could never be pressed, and keymaps in which a screen's key hides another.
+func checkKeys(o Options) error {
+	if err := o.Keys.Check(); err != nil {
+		return fmt.Errorf("tui: key %w", err)
+	}
 	owner := map[string]string{}
-	for _, entry := range builtin.Entries() {
+	for _, entry := range o.Keys.Entries() {
 		for _, name := range entry.Binding.Keys() {
-			owner[name] = "captop itself"
+			if entry.Scope == keys.Everywhere {
+				owner[name] = "captop itself (" + entry.Name + ")"
+			} else if entry.Scope != keys.Actions && owner[name] == "" {
+				owner[name] = "the screen " + entry.Scope
+			}
 		}
 	}
-	for _, s := range screens(Options{}, builtin) {
+	for _, s := range screens(o, *o.Keys) {
 		for _, binding := range s.Bindings() {
 			for _, name := range binding.Keys() {
 				if owner[name] == "" {
@@ -33,7 +50,7 @@ func checkActions(actions []Action, builtin keys.Map) error {
 			}
 		}
 	}
-	for _, action := range actions {
+	for _, action := range o.Actions {
 		if action.Key == "" || action.Run == nil {
 			return fmt.Errorf("tui: action %q needs a key and a function to run", action.Name)
 		}

@@ -147,7 +147,7 @@ func TestActionsThatCannotBePressed(t *testing.T) {
 		actions []Action
 		want    string
 	}{
-		{[]Action{{Key: "q", Name: "x", Run: run}}, `key "q" of "x" is taken by captop itself`},
+		{[]Action{{Key: "q", Name: "x", Run: run}}, `key "q" of "x" is taken by captop itself (quit)`},
 		{[]Action{{Key: "r", Name: "a", Run: run}, {Key: "r", Name: "b", Run: run}}, `key "r" of "b" is taken by a`},
 		{[]Action{{Key: "", Name: "x", Run: run}}, `action "x" needs a key and a function to run`},
 		{[]Action{{Key: "z", Name: "x"}}, `action "x" needs a key and a function to run`},

@@ -46,7 +46,11 @@ type (
 
 func newModel(ctx context.Context, options Options, t theme.Theme) model {
 	k := keys.Default()
-	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), screens: screens(options, k)}
+	if options.Keys != nil {
+		k = *options.Keys
+	}
+	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), screens: screens(options, k),
+		times: screen.Times{Zone: options.Zone, Relative: options.Relative}}
 }
 
 // Init starts the clock and waits for the first snapshot.

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"slices"
+
 	"captop/tui/keys"
 	"captop/tui/overview"
 	"captop/tui/screen"
@@ -8,15 +10,15 @@ import (
 
 // screens are all the screens, in the order of their tabs; the first one is shown first.
 func screens(o Options, k keys.Map) []screen.Screen {
-	offers := func(name string) bool {
-		for _, action := range o.Actions {
-			if action.Key == name {
-				return true
-			}
+	// deed gives the key that does here what a verdict names by the built-in key.
+	deed := func(builtin string) (string, bool) {
+		if o.Write != nil && builtin == "w" {
+			return k.Write.Help().Key, true
 		}
-		return o.Write != nil && name == k.Write.Help().Key
+		pressed := k.Rebound(builtin)
+		return pressed, slices.ContainsFunc(o.Actions, func(a Action) bool { return a.Key == pressed })
 	}
 	return []screen.Screen{
-		overview.New(k, offers),
+		overview.New(k, deed),
 	}
 }

@@ -73,7 +73,13 @@ type Options struct {
 	// read-only until A is pressed, for five minutes.
 	Armed bool
 
-	// Theme is auto, dark, light or none ("" is auto). NO_COLOR in the environment means none.
+	// Keys are what the keys do; nil means keys.Default.
+	Keys *keys.Map
+	// Zone is the zone of clock times, nil for UTC; Relative writes times as how long ago.
+	Zone     *time.Location
+	Relative bool
+
+	// Theme is one of theme.Names ("" is auto). NO_COLOR in the environment means none.
 	Theme string
 	// ASCII draws with nothing but ASCII.
 	ASCII bool
@@ -103,7 +109,9 @@ const (
 
 // Action is something that can be done to the stack. The screen shows it, asks, runs it with progress and shows its proof.
 type Action struct {
-	Key     string  // one key as bubbletea names it, such as "r" or "ctrl+r"; not one of captop's own
+	// Key is one key as bubbletea names it, such as "r" or "ctrl+r"; not one of captop's own. The keys of restart, cut,
+	// pause and heal may be bound anew by Options.Keys.
+	Key     string
 	Name    string  // verb and object, such as "restart db_g2"
 	Explain string  // one sentence: what will happen and what it means for the services
 	Command string  // the exact command that it stands for
@@ -138,7 +146,12 @@ func Run(ctx context.Context, options Options) error {
 	if options.Snapshots == nil {
 		return errors.New("tui: Options.Snapshots is nil: there is nothing to show")
 	}
-	if err := checkActions(options.Actions, keys.Default()); err != nil {
+	if options.Keys == nil {
+		builtin := keys.Default()
+		options.Keys = &builtin
+	}
+	options.Actions = rebound(options.Actions, options.Keys)
+	if err := checkKeys(options); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)

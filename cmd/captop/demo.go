@@ -19,7 +19,7 @@ import (
 const keeperCommand = "demo-keeper"
 
 func newDemoCommand(std streams) *cobra.Command {
-	o := options{settings: defaultSettings()}
+	var o options
 	command := &cobra.Command{
 		Use:   "demo",
 		Short: "start the pair on two Redis nodes of its own, and watch it",
@@ -29,7 +29,7 @@ func newDemoCommand(std streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), o, std) },
 	}
 	command.Flags().BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
-	command.Flags().StringVar(&o.settings.Interval, "interval", o.settings.Interval, "time between two polls, 100ms to 1m")
+	o.flags = bind(command.Flags(), "cp", "ap", "g1", "g2", "targets", "token", "token_file", "prometheus", "alertmanager")
 	return command
 }
 
@@ -42,6 +42,14 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	if !o.plain && !drawable(std) {
 		return fmt.Errorf("%w; here: captop demo --plain", errNoTerminal)
 	}
+	settings, err := o.flags.settings()
+	if err != nil {
+		return err
+	}
+	screen, err := settings.screen(std)
+	if err != nil {
+		return err
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("finding this program: %w", err)
@@ -51,9 +59,11 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		return fmt.Errorf("starting the demo: %w", err)
 	}
 	defer stack.Close()
-	o.settings.CP, o.settings.AP = []string{stack.URL(service.ModeCP)}, []string{stack.URL(service.ModeAP)}
-	o.settings.G1, o.settings.G2 = stack.NodeURLs()
-	config, err := o.settings.probeConfig()
+	settings.CP, settings.AP = []string{stack.URL(service.ModeCP)}, []string{stack.URL(service.ModeAP)}
+	settings.G1, settings.G2 = stack.NodeURLs()
+	// What the config file says of a real stack means nothing here.
+	settings.Targets, settings.Token, settings.TokenFile, settings.Prometheus, settings.Alertmanager = "", "", "", "", ""
+	config, err := settings.probeConfig()
 	if err != nil {
 		return err
 	}
@@ -69,8 +79,9 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		}
 		return plain(engine.Watch(ctx), std.out)
 	}
-	return tui.Run(ctx, tui.Options{Snapshots: engine.Watch(ctx), Stack: stack.About(), Write: writer(config.Targets),
-		Actions: demoActions(stack), Armed: true, Input: std.in, Output: std.out})
+	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stack.About(), writer(config.Targets)
+	screen.Actions, screen.Armed = demoActions(stack), true
+	return tui.Run(ctx, screen)
 }
 
 // demoActions are what can be done to the demo's db_g2.

@@ -10,6 +10,8 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -26,15 +28,14 @@ var errNoTerminal = errors.New("this is not a terminal that can show the dashboa
 
 // options are the root command's flags.
 type options struct {
-	settings settings
-	config   string
-	once     bool
-	json     bool
-	plain    bool
+	flags *flagSet
+	once  bool
+	json  bool
+	plain bool
 }
 
 func newRoot(std streams) *cobra.Command {
-	o := options{settings: defaultSettings()}
+	var o options
 	root := &cobra.Command{
 		Use:   "captop",
 		Short: "top for the CAP theorem: a live view of app_cp, app_ap and their two Redis nodes",
@@ -46,19 +47,12 @@ func newRoot(std streams) *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return o.run(cmd, std) },
 	}
 	flags := root.Flags()
-	flags.StringArrayVar(&o.settings.CP, "cp", o.settings.CP, "URL of an app_cp instance (repeatable)")
-	flags.StringArrayVar(&o.settings.AP, "ap", o.settings.AP, "URL of an app_ap instance (repeatable)")
-	flags.StringVar(&o.settings.G1, "g1", o.settings.G1, "Redis URL of db_g1")
-	flags.StringVar(&o.settings.G2, "g2", o.settings.G2, "Redis URL of db_g2")
-	flags.StringVar(&o.settings.Token, "token", "", "bearer token for the services; others on this host may see it, so rather use --token-file")
-	flags.StringVar(&o.settings.TokenFile, "token-file", "", "file that holds the bearer token")
-	flags.StringVar(&o.settings.Interval, "interval", o.settings.Interval, "time between two polls, 100ms to 1m")
-	flags.StringVar(&o.config, "config", "", "config file in TOML (default "+configPath()+")")
+	o.flags = bind(flags)
 	flags.BoolVar(&o.once, "once", false, "look once, print, and end with the exit code of what was seen")
 	flags.BoolVar(&o.json, "json", false, "with --once: print the whole snapshot as JSON")
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
 	root.MarkFlagsMutuallyExclusive("once", "plain")
-	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std))
+	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std))
 	return root
 }
 
@@ -67,7 +61,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if o.json && !o.once {
 		return errors.New("--json goes with --once")
 	}
-	settings, err := o.merged(cmd)
+	settings, err := o.flags.settings()
 	if err != nil {
 		return err
 	}
@@ -90,37 +84,12 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	case o.plain:
 		return plain(engine.Watch(ctx), std.out)
 	}
-	return dashboard(ctx, engine, config.Targets, std)
-}
-
-// merged lays the flags over the config file, and the file over the defaults.
-func (o options) merged(cmd *cobra.Command) (settings, error) {
-	path, asked := configPath(), false
-	if o.config != "" {
-		path, asked = o.config, true
-	}
-	merged, err := loadConfig(path, asked, defaultSettings())
+	screen, err := settings.screen(std)
 	if err != nil {
-		return merged, err
+		return err
 	}
-	changed := cmd.Flags().Changed
-	for flag, take := range map[string]func(){
-		"cp":         func() { merged.CP = o.settings.CP },
-		"ap":         func() { merged.AP = o.settings.AP },
-		"g1":         func() { merged.G1 = o.settings.G1 },
-		"g2":         func() { merged.G2 = o.settings.G2 },
-		"token":      func() { merged.Token, merged.TokenFile = o.settings.Token, "" },
-		"token-file": func() { merged.TokenFile, merged.Token = o.settings.TokenFile, "" },
-		"interval":   func() { merged.Interval = o.settings.Interval },
-	} {
-		if changed(flag) {
-			take()
-		}
-	}
-	if changed("token") && changed("token-file") {
-		return merged, errors.New("--token and --token-file are both given; give one")
-	}
-	return merged, nil
+	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
+	return tui.Run(ctx, screen)
 }
 
 // drawable says whether a dashboard can be drawn: both ends a terminal, and not a dumb one.
@@ -133,24 +102,32 @@ func drawable(std streams) bool {
 	return os.Getenv("TERM") != "dumb"
 }
 
-func dashboard(ctx context.Context, engine *probes.Engine, targets probes.Targets, std streams) error {
-	return tui.Run(ctx, tui.Options{
-		Snapshots: engine.Watch(ctx),
-		Stack:     stackName(targets),
-		Write:     writer(targets),
-		Input:     std.in,
-		Output:    std.out,
-	})
+// screen is what the settings say of the dashboard itself.
+func (s settings) screen(std streams) (tui.Options, error) {
+	k, err := s.keymap()
+	return tui.Options{Theme: s.Theme, ASCII: s.ASCII, Mouse: s.Mouse, Zone: s.location(), Relative: s.Relative, Keys: &k,
+		Input: std.in, Output: std.out}, err
 }
 
-// stackName is the host of the first service.
+// stackName is the hosts of the stack as configured: of the services, and of the nodes where they run elsewhere.
 func stackName(targets probes.Targets) string {
-	for _, target := range targets.Services {
-		if parsed, err := url.Parse(target.URL); err == nil {
-			return parsed.Hostname()
+	var hosts []string
+	add := func(address string) {
+		if parsed, err := url.Parse(address); err == nil && !slices.Contains(hosts, parsed.Hostname()) {
+			hosts = append(hosts, parsed.Hostname())
 		}
 	}
-	return "nodes alone"
+	for _, target := range targets.Services {
+		add(target.URL)
+	}
+	for _, target := range targets.Nodes {
+		add(target.URL)
+	}
+	const shown = 3
+	if len(hosts) > shown {
+		hosts = append(hosts[:shown], fmt.Sprintf("and %d more", len(hosts)-shown))
+	}
+	return "configured stack on " + strings.Join(hosts, " ")
 }
 
 // writer gives the dashboard a way to write through the first service of each mode.

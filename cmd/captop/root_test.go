@@ -28,26 +28,77 @@ func capture(t *testing.T, args ...string) (code int, out, problem string) {
 // TestConfigFile shows bad config files beside what is said about them.
 func TestConfigFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "captop.toml")
-	known := " (known: cp, ap, g1, g2, token, token_file, interval)\n"
 	for _, c := range []struct{ text, want string }{
-		{"intervall = '1s'", "captop: " + path + `: unknown setting "intervall"; did you mean "interval"?` + known},
-		{"G3 = 'x'", "captop: " + path + `: unknown setting "G3"; did you mean "g1"?` + known},
-		{"colour = 'red'", "captop: " + path + `: unknown setting "colour"` + known},
-		{"\ng1 = ", "captop: " + path + ", line 2: unexpected EOF; expected value\n"},
-		{"interval = '10'", "captop: interval \"10\": give a duration from 100ms to 1m0s, such as 1s\n"},
-		{"interval = '1ms'", "captop: interval \"1ms\": give a duration from 100ms to 1m0s, such as 1s\n"},
-		{"cp = ['localhost:5001']", "captop: cp: not a URL of the form http:// or https://; it looks like http://localhost:5001\n"},
-		{"g1 = 'http://:hunter2@x'", "captop: g1: not a URL of the form redis:// or rediss://; it looks like redis://:password@localhost:6379\n"},
-		{"token = 'a'\ntoken_file = 'b'", "captop: token and token_file are both given; give one\n"},
-		{"token_file = '/nowhere/at/all'", "captop: reading the token: open /nowhere/at/all: no such file or directory\n"},
+		{"intervall = '1s'", `, line 1: unknown setting "intervall"; did you mean "interval"? (known: cp, ap, g1, `},
+		{"\nG3 = 'x'", `, line 2: unknown setting "G3"; did you mean "g1"? (known: `},
+		{"colour = 'red'", `, line 1: unknown setting "colour" (known: `},
+		{"\ng1 = ", ", line 2: unexpected EOF; expected value\n"},
+		{"interval = '10'", ", line 1: interval: \"10\": give a duration from 100ms to 1m0s, such as 1s\n"},
+		{"interval = '1ms'", ", line 1: interval: \"1ms\": give a duration from 100ms to 1m0s, such as 1s\n"},
+		{"# a\ncp = ['localhost:5001']", ", line 2: cp: not a URL of the form http:// or https://; it looks like http://localhost:5001\n"},
+		{"cp = 'http://x'", `, line 1: cp: give a list such as ["one", "two"], not http://x` + "\n"},
+		{"g1 = 'http://:hunter2@x'", ", line 1: g1: not a URL of the form redis:// or rediss://; it looks like redis://:password@localhost:6379\n"},
+		{"ascii = 1", ", line 1: ascii: give true or false\n"},
+		{"theme = 'pink'", `, line 1: theme: theme "pink": want one of auto, dark, light, colour-blind, none` + "\n"},
+		{"zone = 'CET'", `, line 1: zone: "CET": want utc or local` + "\n"},
+		{"record_size = '1 GB'", `, line 1: record_size: "1 GB": give a size such as 256MiB` + "\n"},
+		{"record_age = 'long'", `, line 1: record_age: "long": give a duration such as 24h or 7d` + "\n"},
+		{"[keys]\nwrit = 'W'", `, line 2: keys.writ: no action has this name; did you mean "write"? (captop config lists them)` + "\n"},
+		{"[keys]\nwrite = 'ctrl+shift+w'", `, line 2: keys.write: "ctrl+shift+w" is no key that a terminal sends; give one character, or a name such as f5, ctrl+r, alt+x, space or pgdown` + "\n"},
+		{"[keys]\nquit = 'ctrl+c'", ", line 2: keys.quit: ctrl+c always quits; give another key\n"},
+		{"[keys]\nquit = 'ctrl+i'", `, line 2: keys.quit: a terminal sends the same for "ctrl+i" as for "tab"; give another key` + "\n"},
+		{"[keys]\nquit = []", ", line 2: keys.quit: give at least one key\n"},
+		{"\n[keys]\nwrite = 'q'", `, line 2: keys: "q" is bound to both write and quit` + "\n"},
+		{"token = 'a'\ntoken_file = 'b'", ": token and token_file are both given; give one\n"},
 	} {
 		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		code, _, problem := capture(t, "--config", path, "--once")
-		if code != exitUsage || problem != c.want {
-			t.Errorf("%q: exit %d, said %q, want %q", c.text, code, problem, c.want)
+		if code != exitUsage || !strings.HasPrefix(problem, "captop: "+path+c.want) {
+			t.Errorf("%q: exit %d, said %q, want %q", c.text, code, problem, "captop: "+path+c.want)
 		}
+	}
+	if err := os.WriteFile(path, []byte("token_file = '/nowhere/at/all'"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, problem := capture(t, "--config", path, "--once"); code != exitUsage || problem != "captop: reading the token: open /nowhere/at/all: no such file or directory\n" {
+		t.Errorf("exit %d, said %q", code, problem)
+	}
+}
+
+// TestConfigCommand: flags win over the file, and the file over the defaults; each value says where it comes from, no
+// secret is printed, and what is printed is a config file that says the same.
+func TestConfigCommand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "captop.toml")
+	if err := os.WriteFile(path, []byte("theme = 'light'\ninterval = '2s'\ntoken = 'hunter2'\ng1 = 'redis://:hunter3@x:1'\n[keys]\nquit = ['Q', 'f10']\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, problem := capture(t, "config", "--config", path, "--theme", "none", "--ascii", "--cp", "http://a", "--cp", "http://b", "--record=false")
+	if code != 0 {
+		t.Fatalf("exit %d, said %q", code, problem)
+	}
+	lines := map[string]bool{}
+	for line := range strings.Lines(out) {
+		lines[strings.Join(strings.Fields(line), " ")] = true
+	}
+	for _, want := range []string{`theme = "none" # --theme`, `interval = "2s" # ` + path, `ascii = true # --ascii`, `cp = ["http://a", "http://b"] # --cp`,
+		`ap = ["http://localhost:5002"] # default`, `record = false # --record`, `record_size = "256MiB" # default`,
+		`# token is set, and hidden # ` + path, `g1 = "redis://:xxxxx@x:1" # ` + path, `quit = ["Q", "f10"] # config file`, `write = ["w"] # default`} {
+		if !lines[want] {
+			t.Errorf("no line %q in\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "hunter") {
+		t.Errorf("a secret is printed:\n%s", out)
+	}
+	again := filepath.Join(t.TempDir(), "again.toml")
+	if err := os.WriteFile(again, []byte(out), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, second, problem := capture(t, "config", "--config", again); code != 0 || !strings.Contains(second, `quit = ["Q", "f10"]`) ||
+		!strings.Contains(second, `theme = "none" `) {
+		t.Errorf("what was printed does not work as a config file: exit %d, said %q\n%s", code, problem, second)
 	}
 }
 
@@ -62,6 +113,10 @@ func TestUsage(t *testing.T) {
 		{[]string{"--once", "--plain"}, "none of the others can be"},
 		{[]string{"--config", "/nowhere/at/all"}, "reading the config file"},
 		{[]string{"somewhere"}, `unknown command "somewhere"`},
+		{[]string{"--interval", "1ms", "--once"}, `"1ms": give a duration from 100ms to 1m0s`},
+		{[]string{"--g1", "redis://a", "--g1", "redis://b", "--once"}, "it can be given once"},
+		{[]string{"--token", "a", "--token-file", "b", "--once"}, "both given"},
+		{[]string{"--theme", "pink", "--once"}, "want one of auto, dark"},
 		{[]string{}, "use --plain"},
 	} {
 		code, out, problem := capture(t, c.args...)

@@ -3,9 +3,14 @@
 package keys
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/charmbracelet/bubbles/key"
+	tea "github.com/charmbracelet/bubbletea"
 )
 
 // Map is the keys of captop itself. Keys of actions come with the actions.
@@ -13,6 +18,7 @@ type Map struct {
 	// The screens, and what means the same on all of them.
 	Overview, Alerts, Nodes, Keys, Events                   key.Binding
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
+	Restart, Cut, Pause, Heal                               key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
 	Zone, Relative                                          key.Binding
 	Up, Down, Left, Right, PageUp, PageDown, Home, End      key.Binding
@@ -20,8 +26,11 @@ type Map struct {
 	WindowLonger, WindowShorter                             key.Binding
 }
 
-// Everywhere is the scope of the keys that mean the same on every screen; other scopes are names of screens.
-const Everywhere = ""
+// The scopes that are no names of screens.
+const (
+	Everywhere = ""        // means the same on every screen
+	Actions    = "actions" // what is done to the stack, where it can be done: as everywhere
+)
 
 // Entry is one row of the keymap: what it is called in a config file, where it means something, and the binding.
 type Entry struct {
@@ -48,6 +57,10 @@ func (m *Map) rows() []row {
 		{"events", Everywhere, &m.Events, "events", "5"},
 		{"write", Everywhere, &m.Write, "write a key", "w"},
 		{"arm", Everywhere, &m.Arm, "allow actions for 5 minutes", "A"},
+		{"restart", Actions, &m.Restart, "restart", "r"},
+		{"cut", Actions, &m.Cut, "cut off", "c"},
+		{"pause", Actions, &m.Pause, "pause", "p"},
+		{"heal", Actions, &m.Heal, "heal", "h"},
 		{"step-back", Everywhere, &m.StepBack, "back in time by 10 s", "["},
 		{"step-forward", Everywhere, &m.StepForward, "forward by 10 s", "]"},
 		{"leap-back", Everywhere, &m.LeapBack, "back in time by a minute", "{"},
@@ -140,4 +153,119 @@ func (m *Map) Screen(name string) key.Binding {
 		}
 	}
 	return key.Binding{}
+}
+
+// Rebind gives an action other keys in place of its own. Check says afterwards whether two now want the same one.
+func (m *Map) Rebind(action string, names []string) error {
+	known := make([]string, 0, len(m.rows()))
+	for _, r := range m.rows() {
+		known = append(known, r.name)
+		if r.name != action {
+			continue
+		}
+		if len(names) == 0 {
+			return errors.New("give at least one key")
+		}
+		pressed := make([]string, len(names))
+		for i, name := range names {
+			usable, err := usable(name)
+			if err != nil {
+				return err
+			}
+			pressed[i] = usable
+		}
+		*r.binding = key.NewBinding(key.WithKeys(pressed...), key.WithHelp(Label(pressed[0]), r.what))
+		return nil
+	}
+	hint := ""
+	if near := Nearest(action, known); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return fmt.Errorf("no action has this name%s (captop config lists them)", hint)
+}
+
+// Check refuses two actions with the same key where both mean something.
+func (m *Map) Check() error {
+	entries := m.Entries()
+	for i, a := range entries {
+		for _, b := range entries[:i] {
+			if a.Scope != b.Scope && a.Scope != Everywhere && b.Scope != Everywhere && a.Scope != Actions && b.Scope != Actions {
+				continue
+			}
+			for _, name := range a.Binding.Keys() {
+				if slices.Contains(b.Binding.Keys(), name) {
+					return fmt.Errorf("%q is bound to both %s and %s", Label(name), b.Name, a.Name)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// Rebound is the key that an action has now whose built-in key is known; that key itself where there is no such action.
+func (m *Map) Rebound(builtin string) string {
+	for _, r := range m.rows() {
+		if r.scope == Actions && r.keys == builtin {
+			return r.binding.Keys()[0]
+		}
+	}
+	return builtin
+}
+
+// sameKey are keys that a terminal does not tell from others.
+var sameKey = map[string]string{"ctrl+i": "tab", "ctrl+m": "enter", "ctrl+[": "esc", "ctrl+?": "backspace"}
+
+// usable gives a key as bubbletea names it, or says why it cannot be pressed.
+func usable(name string) (string, error) {
+	switch {
+	case name == "space":
+		return " ", nil
+	case name == "ctrl+c":
+		return "", errors.New("ctrl+c always quits; give another key")
+	case sameKey[name] != "":
+		return "", fmt.Errorf("a terminal sends the same for %q as for %q; give another key", name, sameKey[name])
+	}
+	bare := strings.TrimPrefix(name, "alt+")
+	if r := []rune(bare); len(r) == 1 && unicode.IsGraphic(r[0]) && !unicode.IsSpace(r[0]) {
+		return name, nil
+	}
+	const first, last = tea.KeyF20, tea.KeyBackspace // bubbletea numbers its named keys downwards from -1, and control keys up
+	for k := first; k <= last; k++ {
+		if k != tea.KeyRunes && k.String() == bare {
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("%q is no key that a terminal sends; give one character, or a name such as f5, ctrl+r, alt+x, space or pgdown", name)
+}
+
+// Nearest gives the known word that is at most two typing errors away, "" if none is.
+func Nearest(word string, known []string) string {
+	best, distance := "", 3
+	for _, candidate := range known {
+		if d := edits(strings.ToLower(word), candidate); d < distance && d < len(candidate) {
+			best, distance = candidate, d
+		}
+	}
+	return best
+}
+
+// edits is the Levenshtein distance of two ASCII words.
+func edits(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
 }

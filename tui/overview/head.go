@@ -70,8 +70,10 @@ func (p painter) next() []string {
 		return []string{p.t.Dim.Render("▸ " + cell.Cut(step, p.Width-2))}
 	}
 	lead := p.t.Bold.Render("▸ next: ")
-	if wanted := p.Snapshot.Verdict.Key; wanted != "" && !p.Past && p.offers(wanted) {
-		lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+wanted+" ") + " "
+	if wanted := p.Snapshot.Verdict.Key; wanted != "" && !p.Past {
+		if key, ok := p.deed(wanted); ok {
+			lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+key+" ") + " "
+		}
 	}
 	lines := cell.Wrap(step, p.Width-cell.Width(lead), 2)
 	for i := range lines {

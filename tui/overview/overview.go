@@ -16,11 +16,14 @@ import (
 
 // Overview is the first screen.
 type Overview struct {
-	offers func(key string) bool
+	deed Deed
 }
 
-// New makes the screen. offers says whether a key does something on this stack: the next step names only such ones.
-func New(_ keys.Map, offers func(key string) bool) screen.Screen { return Overview{offers: offers} }
+// Deed gives the key that does on this stack what a verdict names by its built-in key; ok is false where nothing does.
+type Deed func(builtin string) (key string, ok bool)
+
+// New makes the screen. The next step names only keys that deed knows.
+func New(_ keys.Map, deed Deed) screen.Screen { return Overview{deed: deed} }
 
 // Name gives overview.
 func (Overview) Name() string { return "overview" }
@@ -48,7 +51,7 @@ const eventsShare = 0.35
 
 // Draw gives exactly c.Height lines of at most c.Width cells.
 func (o Overview) Draw(c screen.Context) []string {
-	p := painter{Context: c, t: c.Theme, poll: c.Poll(), offers: o.offers}
+	p := painter{Context: c, t: c.Theme, poll: c.Poll(), deed: o.deed}
 	var lines []string
 	switch {
 	case c.Width < minWidth || c.Height < minHeight:
@@ -64,9 +67,9 @@ func (o Overview) Draw(c screen.Context) []string {
 // painter draws one frame.
 type painter struct {
 	screen.Context
-	t      theme.Theme
-	poll   time.Duration
-	offers func(key string) bool
+	t    theme.Theme
+	poll time.Duration
+	deed Deed
 }
 
 func (p painter) full() []string {

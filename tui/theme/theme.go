@@ -6,6 +6,7 @@ package theme
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,17 +23,24 @@ const (
 	Dark  Mode = "dark"
 	Light Mode = "light"
 	None  Mode = "none" // no colours; bold and underline stay
+
+	ColourBlind Mode = "colour-blind" // colours that differ in brightness too; dark or light as Auto has it
 )
+
+// Names are the modes by name.
+func Names() []string {
+	return []string{string(Auto), string(Dark), string(Light), string(ColourBlind), string(None)}
+}
 
 // ParseMode reads a mode; "" is Auto.
 func ParseMode(s string) (Mode, error) {
-	switch mode := Mode(s); mode {
-	case "":
+	if s == "" {
 		return Auto, nil
-	case Auto, Dark, Light, None:
-		return mode, nil
 	}
-	return "", fmt.Errorf("theme %q: want auto, dark, light or none", s)
+	if slices.Contains(Names(), s) {
+		return Mode(s), nil
+	}
+	return "", fmt.Errorf("theme %q: want one of %s", s, strings.Join(Names(), ", "))
 }
 
 // Level orders states from well to unwell. Each has a shape, a word and a colour, so that any one of them is enough.
