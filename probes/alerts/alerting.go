@@ -130,7 +130,7 @@ func (r *alertingRule) holding(e *Engine, found promql.Vector, at time.Time) (ma
 	builder := labels.NewBuilder(labels.EmptyLabels())
 	for _, s := range found {
 		builder.Reset(s.Metric)
-		builder.Del(labels.MetricName)
+		builder.Del(model.MetricNameLabel)
 		source := builder.Labels()
 		r.labels.Range(func(l labels.Label) { builder.Set(l.Name, r.expand(e, l.Value, s, at)) })
 		builder.Set(labels.AlertName, r.name)
@@ -202,9 +202,9 @@ func (r *alertingRule) thaw(s *store, g *group, at time.Time) {
 func (r *alertingRule) series(a *alert, at time.Time) []promql.Sample {
 	builder := labels.NewBuilder(r.labels)
 	a.labels.Range(func(l labels.Label) { builder.Set(l.Name, l.Value) })
-	builder.Set(labels.MetricName, "ALERTS_FOR_STATE").Set(labels.AlertName, r.name)
+	builder.Set(model.MetricNameLabel, "ALERTS_FOR_STATE").Set(labels.AlertName, r.name)
 	forState := builder.Labels()
-	builder.Set(labels.MetricName, "ALERTS").Set("alertstate", a.state.String())
+	builder.Set(model.MetricNameLabel, "ALERTS").Set("alertstate", a.state.String())
 	t := at.UnixMilli()
 	return []promql.Sample{
 		{Metric: builder.Labels(), T: t, F: 1},

@@ -17,7 +17,7 @@ import (
 type Series struct{ labels labels.Labels }
 
 // Name is the metric's name.
-func (s Series) Name() string { return s.labels.Get(labels.MetricName) }
+func (s Series) Name() string { return s.labels.Get(model.MetricNameLabel) }
 
 // Get gives a label's value, "" where there is none.
 func (s Series) Get(label string) string { return s.labels.Get(label) }
@@ -60,7 +60,7 @@ func (e *Engine) target(named map[string]string) *target {
 	if known, ok := e.targets[of]; ok {
 		return known
 	}
-	up := labels.NewBuilder(of).Set(labels.MetricName, "up").Labels()
+	up := labels.NewBuilder(of).Set(model.MetricNameLabel, "up").Labels()
 	made := &target{labels: of, up: &source{labels: up}, cache: map[string]*source{}}
 	e.targets[of] = made
 	return made
@@ -147,7 +147,7 @@ func (to *target) source(text []byte, place int, parser textparse.Parser) (*sour
 	}
 	var exposed labels.Labels
 	parser.Labels(&exposed)
-	if !exposed.Has(labels.MetricName) {
+	if !exposed.Has(model.MetricNameLabel) {
 		return nil, fmt.Errorf("a series without a name: %s", text)
 	}
 	of := to.with(exposed)
@@ -267,7 +267,7 @@ func ownLabels(name string, named map[string]string) labels.Labels {
 	if all == nil {
 		all = map[string]string{}
 	}
-	all[labels.MetricName] = name
+	all[model.MetricNameLabel] = name
 	return labels.FromMap(all)
 }
 
@@ -275,7 +275,7 @@ func ownLabels(name string, named map[string]string) labels.Labels {
 func withoutName(of labels.Labels) map[string]string {
 	made := make(map[string]string, of.Len())
 	of.Range(func(l labels.Label) {
-		if l.Name != labels.MetricName {
+		if l.Name != model.MetricNameLabel {
 			made[l.Name] = l.Value
 		}
 	})

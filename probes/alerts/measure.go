@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -160,7 +161,7 @@ func (c *comparison) key(buffer []byte, of labels.Labels) []byte {
 		slices.Sort(names)
 		return of.BytesWithLabels(buffer, names...)
 	}
-	names = append(names, labels.MetricName)
+	names = append(names, model.MetricNameLabel)
 	slices.Sort(names)
 	return of.BytesWithoutLabels(buffer, names...)
 }
@@ -168,7 +169,7 @@ func (c *comparison) key(buffer []byte, of labels.Labels) []byte {
 // result gives the labels that the comparison's sample would have, without the metric's name.
 func (c *comparison) result(many, one labels.Labels) labels.Labels {
 	builder := labels.NewBuilder(many)
-	builder.Del(labels.MetricName)
+	builder.Del(model.MetricNameLabel)
 	switch {
 	case c.match.Card != parser.CardOneToOne:
 		for _, name := range c.match.Include {
@@ -183,8 +184,8 @@ func (c *comparison) result(many, one labels.Labels) labels.Labels {
 }
 
 func nameless(of labels.Labels) labels.Labels {
-	if !of.Has(labels.MetricName) {
+	if !of.Has(model.MetricNameLabel) {
 		return of
 	}
-	return labels.NewBuilder(of).Del(labels.MetricName).Labels()
+	return labels.NewBuilder(of).Del(model.MetricNameLabel).Labels()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
 )
@@ -29,7 +30,7 @@ func (r *recordingRule) evaluate(e *Engine, g *group, at time.Time) ([]promql.Sa
 	seen := make(map[labels.Labels]struct{}, len(found))
 	for i := range found {
 		builder.Reset(found[i].Metric)
-		builder.Set(labels.MetricName, r.name)
+		builder.Set(model.MetricNameLabel, r.name)
 		r.labels.Range(func(l labels.Label) { builder.Set(l.Name, l.Value) })
 		found[i].Metric = builder.Labels()
 		if _, twice := seen[found[i].Metric]; twice {

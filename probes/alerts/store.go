@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/tsdb/chunkenc"
@@ -67,7 +68,7 @@ func (s *store) series(of labels.Labels) *series {
 	s.lastRef++
 	made := &series{ref: s.lastRef, labels: of, lastT: math.MinInt64}
 	s.all[of] = made
-	name := of.Get(labels.MetricName)
+	name := of.Get(model.MetricNameLabel)
 	under := s.byName[name]
 	if under == nil {
 		under = &metric{}
@@ -151,7 +152,7 @@ func (s *store) find(matchers []*labels.Matcher) []*series {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for i, m := range matchers {
-		if m.Name == labels.MetricName && m.Type == labels.MatchEqual {
+		if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
 			return s.findIn(s.byName[m.Value], slices.Concat(matchers[:i], matchers[i+1:]))
 		}
 	}
