@@ -171,7 +171,7 @@ func TestOnce(t *testing.T) {
 			keys = append(keys, key)
 		}
 		slices.Sort(keys)
-		if got, want := strings.Join(keys, " "), "at events nodes poll_ns services severity started verdict"; got != want {
+		if got, want := strings.Join(keys, " "), "at edges events groups nodes poll_ns rules rules_file services severity source started verdict"; got != want {
 			t.Errorf("the snapshot has %s, want %s", got, want)
 		}
 	}

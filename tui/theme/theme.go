@@ -73,14 +73,22 @@ func New(mode Mode, ascii bool, getenv func(string) string) Theme {
 	renderer.SetColorProfile(profile(getenv))
 	dark := mode == Dark || mode != Light && darkBackground(getenv("COLORFGBG"))
 	renderer.SetHasDarkBackground(dark)
-	colours := darkColours
+	return build(renderer, colours(mode, dark), ascii)
+}
+
+// colours picks the palette of a mode on a dark or a light background.
+func colours(mode Mode, dark bool) palette {
 	switch {
 	case mode == None:
-		colours = palette{}
-	case !dark:
-		colours = lightColours
+		return palette{}
+	case mode == ColourBlind && dark:
+		return blindDarkColours
+	case mode == ColourBlind:
+		return blindLightColours
+	case dark:
+		return darkColours
 	}
-	return build(renderer, colours, ascii)
+	return lightColours
 }
 
 func build(renderer *lipgloss.Renderer, c palette, ascii bool) Theme {
@@ -131,8 +139,7 @@ func (l Level) index() Level {
 	return l
 }
 
-// palette holds one set of colours; nil leaves the terminal's own. Blue, orange and vermilion after Okabe and Ito:
-// told apart by people with any common colour blindness.
+// palette holds one set of colours; nil leaves the terminal's own.
 type palette struct {
 	dim, title, rule, limit, first, second, ok, warning, critical, unknown lipgloss.TerminalColor
 }
@@ -153,6 +160,23 @@ var lightColours = palette{
 	limit: colour("#A85F00", "130", "3"), first: colour("#0067A5", "25", "4"), second: colour("#8E3A78", "90", "5"),
 	ok: colour("#00694E", "23", "6"), warning: colour("#8A5A00", "94", "3"), critical: colour("#B83200", "130", "1"),
 	unknown: colour("#6B3FA0", "55", "5"),
+}
+
+// The colour-blind palettes go from blue for well over yellow to vermilion for unwell, after Okabe and Ito, and differ in
+// brightness as well: they are told apart with red or green, or blue and yellow, seen alike. Where a terminal has 16
+// colours, blue, yellow and red are as far apart as those get.
+var blindDarkColours = palette{
+	dim: colour("#9AA0A8", "247", "7"), title: colour("#FFFFFF", "231", "15"), rule: colour("#4A525B", "239", "8"),
+	limit: colour("#E69F00", "214", "3"), first: colour("#56B4E9", "75", "14"), second: colour("#F5C27A", "222", "11"),
+	ok: colour("#56A0F0", "75", "12"), warning: colour("#F8EC5A", "227", "11"), critical: colour("#E4572E", "166", "9"),
+	unknown: colour("#E8E8F0", "255", "15"),
+}
+
+var blindLightColours = palette{
+	dim: colour("#5A6169", "240", "8"), title: colour("#000000", "16", "0"), rule: colour("#B4BAC1", "249", "7"),
+	limit: colour("#8F5A00", "94", "3"), first: colour("#005FA8", "25", "4"), second: colour("#7A4A00", "94", "3"),
+	ok: colour("#0060C0", "26", "4"), warning: colour("#7F6C00", "58", "3"), critical: colour("#8A0000", "88", "1"),
+	unknown: colour("#2A2A34", "235", "0"),
 }
 
 // profile is the number of colours that TERM and COLORTERM promise.
