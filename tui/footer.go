@@ -12,6 +12,9 @@ type footKey struct{ name, does string }
 
 // footer is the answer to the last key, or what can be pressed here with the tabs at its right.
 func (m model) footer(c screen.Context) string {
+	if m.prompt.open {
+		return m.prompt.view(m.width, m.theme)
+	}
 	if notice := m.footNotice(); notice != "" {
 		return m.theme.Key.Render("▸ ") + cell.Cut(cell.Clean(notice), m.width-2)
 	}

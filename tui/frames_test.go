@@ -134,3 +134,6 @@ func golden(t *testing.T, name, frame string) {
 		t.Errorf("the frame differs from %s; read both, and run go test ./tui -update if the new one is right.\n%s", path, got)
 	}
 }
+
+// plainText is a frame without its colours.
+func plainText(frame string) string { return ansi.Strip(frame) }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"captop/probes"
@@ -119,9 +118,11 @@ func (m model) clock(at time.Time) string {
 // pastHeader is in reverse video from end to end, so that nobody takes an earlier time for now.
 func (m model) pastHeader(c screen.Context, worst theme.Level) string {
 	at := c.Snapshot.At.In(m.times.In())
-	left := fmt.Sprintf(" ◀ PAST %s, %s ago · then %s %s · %s", at.Format("15:04:05"), cell.Age(m.now.Sub(at)), worst.Shape(), worst.Word(),
-		cell.Clean(m.options.Stack))
-	now := m.now.In(m.times.In())
-	right := fmt.Sprintf(" %s live · now %s ", m.keys.Live.Help().Key, now.Format("15:04:05 MST"))
-	return m.theme.At(theme.Warning).Bold(true).Reverse(true).Render(cell.Ends(strings.TrimRight(left, " ·"), right, m.width))
+	left := fmt.Sprintf(" ◀ PAST %s, %s ago · then %s %s", at.Format("15:04:05"), cell.Age(m.now.Sub(at)), worst.Shape(), worst.Word())
+	if m.width >= wordy && m.options.Stack != "" {
+		left += " · " + cell.Clean(m.options.Stack)
+	}
+	right := fmt.Sprintf("%s live · now %s ", m.keys.Live.Help().Key, m.now.In(m.times.In()).Format("15:04:05 MST"))
+	room := max(m.width-cell.Width(right)-1, 0)
+	return m.theme.At(theme.Warning).Bold(true).Reverse(true).Render(cell.Left(cell.Left(left, room)+" "+right, m.width))
 }

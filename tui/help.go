@@ -68,5 +68,5 @@ func (d help) common() []key.Binding {
 	if d.options.History != nil {
 		all = append(all, k.StepBack, k.StepForward, k.LeapBack, k.LeapForward, k.Live)
 	}
-	return append(all, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
+	return append(all, k.Command, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
 }

@@ -34,6 +34,7 @@ type model struct {
 	armedUntil    time.Time // zero: read-only, unless options.Armed
 	notice        string    // what became of the last key, until the next one
 	noticeUntil   time.Time // and not longer
+	prompt        prompt    // the command line
 	open          dialog    // nil when the screen has the keys
 	job           *job      // the action that runs or ran last
 }
@@ -130,6 +131,9 @@ func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case m.open != nil:
 		return m.toDialog(msg)
 	}
+	if m.prompt.open {
+		return m.pressPrompt(msg)
+	}
 	m.notice = ""
 	typing := m.screens[m.front].Typing()
 	next, handled, cmd := m.offer(msg)
@@ -193,6 +197,8 @@ func (m model) command(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 		return m, tea.Quit
 	case key.Matches(msg, m.keys.Help):
 		m.open = help{keys: m.keys, options: m.options, screen: m.screens[m.front]}
+	case key.Matches(msg, m.keys.Command):
+		m.prompt = m.prompt.opened()
 	case key.Matches(msg, m.keys.Arm):
 		m.toggleArmed()
 	case key.Matches(msg, m.keys.Zone):
