@@ -50,3 +50,17 @@ type Targets struct {
 	Services []ServiceTarget
 	Nodes    []NodeTarget
 }
+
+// Bare gives the same targets without tokens and passwords, for what is written down.
+func (t Targets) Bare() Targets {
+	var out Targets
+	for _, target := range t.Services {
+		target.URL, target.Token = bare(target.URL), ""
+		out.Services = append(out.Services, target)
+	}
+	for _, target := range t.Nodes {
+		target.URL = bare(target.URL)
+		out.Nodes = append(out.Nodes, target)
+	}
+	return out
+}
