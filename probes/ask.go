@@ -113,3 +113,18 @@ func bare(text string) string {
 	parsed.User, parsed.RawQuery, parsed.Fragment = nil, "", ""
 	return parsed.String()
 }
+
+// host is the instance as Prometheus names it: host and port.
+func host(text string) string {
+	parsed, err := url.Parse(text)
+	if err != nil {
+		return bare(text)
+	}
+	if parsed.Port() != "" {
+		return parsed.Host
+	}
+	if parsed.Scheme == "https" {
+		return parsed.Host + ":443"
+	}
+	return parsed.Host + ":80"
+}

@@ -35,6 +35,15 @@ func targets() Targets {
 	}
 }
 
+func newState(t testing.TB, targets Targets, poll time.Duration, started time.Time) *State {
+	t.Helper()
+	state, err := NewState(Setup{Targets: targets, Poll: poll, Started: started})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
 func newStack() *stack {
 	s := &stack{at: epoch, since: epoch.Add(-time.Hour), health: map[string]*api.HealthBody{}, broken: map[string]Input{},
 		state: map[string]string{}, info: map[string]string{}, took: map[string]time.Duration{},

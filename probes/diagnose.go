@@ -34,8 +34,10 @@ func Diagnose(s *Snapshot) Verdict {
 		}
 		found = append(found, check(s)...)
 	}
-	if len(found) == 0 {
-		found = unexplained(s)
+	for _, check := range []func(*Snapshot) []finding{unexplained, alertFindings} {
+		if len(found) == 0 {
+			found = check(s)
+		}
 	}
 	if len(found) == 0 {
 		return Verdict{Situation: "ok", Severity: OK, Sentence: allWell(s), NextStep: "Nothing to do."}

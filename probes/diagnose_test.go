@@ -101,7 +101,7 @@ func TestVerdicts(t *testing.T) {
 		{"one Redis for both", func(s *stack) { s.info[service.G2] = s.info[service.G1] }, "same_redis", Critical, false, "no second copy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s, state := newStack(), NewState(targets(), tick, epoch)
+			s, state := newStack(), newState(t, targets(), tick, epoch)
 			if before := s.watch(t, state, 2); before.Severity != OK {
 				t.Fatalf("before the change: %+v", before.Verdict)
 			}

@@ -22,6 +22,12 @@ type Config struct {
 	Poll    time.Duration    // 0 means a second
 	Now     func() time.Time // nil means time.Now
 
+	Rules     []byte // the text of a file of alerting rules; empty has none
+	RulesFile string // its name; "" is captop's own
+	// RulesChanged gives the file's text anew once it has changed, or why it cannot be read. It is asked at each poll. nil
+	// where it never changes.
+	RulesChanged func() (text []byte, changed bool, err error)
+
 	// Record is handed each poll's Inputs in the order in which they were applied, with the time of their Snapshot. It
 	// must not block, and may keep the slice. nil records nothing.
 	Record func(at time.Time, inputs []Input) Recording
@@ -43,10 +49,12 @@ type Engine struct {
 	state   *State
 	closers []io.Closer
 
+	rulesTold       string    // why the file of rules could not be read, as told last
 	recording, told Recording // what the recorder said last, and what of it is an Input already
 }
 
-// New prepares to watch. It contacts nobody; its errors are URLs that cannot be used, without their passwords.
+// New prepares to watch. It contacts nobody; its errors are URLs that cannot be used, without
+// their passwords, and a *alerts.FileError where the rules cannot.
 func New(config Config) (*Engine, error) {
 	if config.Poll <= 0 {
 		config.Poll = time.Second
@@ -76,7 +84,11 @@ func New(config Config) (*Engine, error) {
 		e.closers = append(e.closers, redis)
 		e.jobs = append(e.jobs, job{target: target.Name, part: PartInfo, redis: true, ask: askInfo(redis)})
 	}
-	e.state = NewState(config.Targets, config.Poll, e.now())
+	state, err := NewState(Setup{Targets: config.Targets, Poll: config.Poll, Started: e.now(), Rules: config.Rules, RulesFile: config.RulesFile})
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.state = state
 	return e, nil
 }
 
@@ -144,9 +156,11 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 	}
 	go func() { running.Wait(); close(inputs) }()
 	var poll []Input
-	if in, news := e.recorderInput(); news {
-		poll = append(poll, in)
-		e.state.Apply(in)
+	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput} {
+		if in, news := own(); news {
+			poll = append(poll, in)
+			e.state.Apply(in)
+		}
 	}
 	for in := range inputs {
 		if ctx.Err() == nil {

@@ -47,6 +47,7 @@ func parseInfo(text string) (Info, error) {
 		UsedMemory: f.number("used_memory"), MaxMemory: f.number("maxmemory"),
 		EvictionPolicy: f.text["maxmemory_policy"], EvictedKeys: f.number("evicted_keys"),
 		Clients: f.number("connected_clients"), BlockedClients: f.number("blocked_clients"),
+		MaxClients: f.number("maxclients"), RejectedConnections: f.number("rejected_connections"),
 		Keys: keys, Loading: f.number("loading") == 1,
 		Persistence: f.persistence(),
 	}

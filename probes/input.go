@@ -16,6 +16,8 @@ const (
 	PartMetrics  Part = "metrics"
 	PartInfo     Part = "info"
 	PartRecorder Part = "recorder" // of captop itself: how the recording fares
+
+	PartRulesFile Part = "rules_file" // of captop itself: the text of a changed file of rules
 )
 
 // Input is one attempt to ask one part of one target, with its answer as it came. Inputs are what a recording keeps.

@@ -2,29 +2,33 @@ package probes
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
 
+	"captop/probes/alerts"
 	"captop/service"
 )
 
 // nodeState is one node over time.
 type nodeState struct {
 	view     Node
+	alerts   *alerts.Engine
 	rtts     []time.Duration // of the last answers, for the median
 	over     bool            // staleness was beyond its limit
 	rejoin   bool            // a rejoin was active
 	stale    Series
 	ops      Series
 	lastInfo Reading[Info]
+	about    map[string]string // the labels of redis_instance_info
 }
 
 // rttSamples is how many answers the median of the round trip is taken over.
 const rttSamples = 5
 
-func newNodeState(target NodeTarget) *nodeState {
-	return &nodeState{view: Node{Name: target.Name, URL: bare(target.URL)}}
+func newNodeState(target NodeTarget, engine *alerts.Engine) *nodeState {
+	return &nodeState{alerts: engine, view: Node{Name: target.Name, URL: bare(target.URL)}}
 }
 
 func (n *nodeState) apply(in Input, note func(Event)) {
@@ -41,6 +45,7 @@ func (n *nodeState) apply(in Input, note func(Event)) {
 		}
 	}
 	reached(&n.view.Reach, n.view.Name, contact, in, problem, note)
+	n.export(info, contact, in.At)
 	if contact != Up && contact != Loading || info.RunID == "" {
 		n.rtts = nil
 		return
@@ -154,4 +159,57 @@ func (n *nodeState) snapshot(now time.Time, poll time.Duration) Node {
 func median(list []time.Duration) time.Duration {
 	sorted := slices.Sorted(slices.Values(list))
 	return sorted[len(sorted)/2]
+}
+
+// export makes series of INFO for rules and queries, under redis_exporter's names. Those of a node that does not answer
+// end; redis_up is 0 then.
+func (n *nodeState) export(info Info, contact Contact, at time.Time) {
+	node := map[string]string{"node": n.view.Name}
+	up := 0.0
+	if contact == Up || contact == Loading {
+		up = 1
+	}
+	n.alerts.Set("redis_up", node, up, at)
+	for name, value := range exported(info) {
+		if info.RunID == "" {
+			n.alerts.End(name, node, at)
+		} else {
+			n.alerts.Set(name, node, value, at)
+		}
+	}
+	about := map[string]string{"node": n.view.Name, "role": info.Role, "redis_version": info.RedisVersion}
+	if n.about != nil && !maps.Equal(n.about, about) {
+		n.alerts.End("redis_instance_info", n.about, at)
+		n.about = nil
+	}
+	if info.RunID != "" {
+		n.alerts.Set("redis_instance_info", about, 1, at)
+		n.about = about
+	}
+}
+
+// exported are the series of an INFO.
+func exported(info Info) map[string]float64 {
+	yes := func(b bool) float64 {
+		if b {
+			return 1
+		}
+		return 0
+	}
+	return map[string]float64{
+		"redis_uptime_in_seconds":          info.Uptime.Seconds(),
+		"redis_connected_clients":          float64(info.Clients),
+		"redis_blocked_clients":            float64(info.BlockedClients),
+		"redis_memory_used_bytes":          float64(info.UsedMemory),
+		"redis_memory_max_bytes":           float64(info.MaxMemory),
+		"redis_loading_dump_file":          yes(info.Loading),
+		"redis_aof_enabled":                yes(info.Persistence.AOF),
+		"redis_aof_last_write_status":      yes(info.Persistence.AOFWriteOK),
+		"redis_rdb_last_bgsave_status":     yes(info.Persistence.RDBSaveOK),
+		"redis_rdb_bgsave_in_progress":     yes(info.Persistence.RDBSaving),
+		"redis_db_keys":                    float64(info.Keys),
+		"redis_instantaneous_ops_per_sec":  info.OpsPerSecond,
+		"redis_evicted_keys_total":         float64(info.EvictedKeys),
+		"redis_rejected_connections_total": float64(info.RejectedConnections),
+	}
 }

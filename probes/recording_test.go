@@ -31,7 +31,7 @@ func TestRecord(t *testing.T) {
 	for range len(states) + 2 {
 		live = engine.cycle(t.Context())
 	}
-	again := NewState(targets, time.Second, started)
+	again := newState(t, targets, time.Second, started)
 	var replayed *Snapshot
 	for _, p := range polls {
 		for _, in := range p.inputs {

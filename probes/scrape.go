@@ -2,15 +2,14 @@ package probes
 
 import (
 	"errors"
-	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sort"
-	"strings"
+	"strconv"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
+	"captop/probes/alerts"
 )
 
 // errNotCapd: a page of metrics lacks what capd always exports.
@@ -36,58 +35,99 @@ type scrape struct {
 	buckets  []float64          // cumulative counts beside bounds, over operations
 }
 
-// parseScrape reads a page in Prometheus' text format.
-func parseScrape(page string, at time.Time) (scrape, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(strings.NewReader(page))
-	if err != nil {
-		return scrape{}, fmt.Errorf("parsing the metrics: %w", err)
+// meaning is what a series says to captop: a figure of the scrape, under a key or a bound.
+type meaning struct {
+	figure figure
+	key    string  // an HTTP status, or a node
+	bound  float64 // of a bucket
+}
+
+type figure int
+
+const (
+	figureOther figure = iota
+	figureRequests
+	figureFailures
+	figureStart
+	figureBucket
+	figureBreaker
+)
+
+// reader takes what captop itself needs from pages while the alert engine walks over them, and remembers what each
+// series means.
+type reader struct {
+	known  map[uint64]meaning
+	scrape scrape
+	counts map[float64]float64 // of the latency's buckets, over operations, by upper bound
+	isCapd bool
+}
+
+func newReader() *reader { return &reader{known: map[uint64]meaning{}, counts: map[float64]float64{}} }
+
+// begin is for a new page.
+func (r *reader) begin(at time.Time) {
+	r.scrape = scrape{at: at, requests: map[string]float64{}, failures: map[string]float64{}}
+	r.isCapd = false
+	clear(r.counts)
+}
+
+// visit takes one sample.
+func (r *reader) visit(ref uint64, series alerts.Series, value float64) {
+	m, known := r.known[ref]
+	if !known {
+		if len(r.known) > maxKnown { // series come and go: what has gone is not told
+			clear(r.known)
+		}
+		m = meaningOf(series)
+		r.known[ref] = m
 	}
-	if families[breakerState] == nil {
+	switch m.figure {
+	case figureRequests:
+		r.scrape.requests[m.key] += value
+	case figureFailures:
+		r.scrape.failures[m.key] += value
+	case figureStart:
+		r.scrape.start = value
+	case figureBucket:
+		r.counts[m.bound] += value
+	case figureBreaker:
+		r.isCapd = true
+	}
+}
+
+// maxKnown bounds what is remembered of one target's series.
+const maxKnown = 10_000
+
+func meaningOf(series alerts.Series) meaning {
+	switch series.Name() {
+	case requestsTotal:
+		return meaning{figure: figureRequests, key: series.Get("status")}
+	case failuresTotal:
+		return meaning{figure: figureFailures, key: series.Get("node")}
+	case processStart:
+		return meaning{figure: figureStart}
+	case breakerState:
+		return meaning{figure: figureBreaker}
+	case latencySeconds + "_bucket":
+		bound, err := strconv.ParseFloat(series.Get("le"), 64)
+		if err == nil {
+			return meaning{figure: figureBucket, bound: bound}
+		}
+	}
+	return meaning{}
+}
+
+// end gives what the page said, once all of it was visited. Operations are summed up: they have the same bounds, for one
+// program exports them.
+func (r *reader) end() (scrape, error) {
+	if !r.isCapd {
 		return scrape{}, errNotCapd
 	}
-	s := scrape{at: at, requests: map[string]float64{}, failures: map[string]float64{}}
-	for _, m := range families[requestsTotal].GetMetric() {
-		s.requests[label(m, "status")] += m.GetCounter().GetValue()
+	r.scrape.bounds = slices.Sorted(maps.Keys(r.counts))
+	for _, bound := range r.scrape.bounds {
+		r.scrape.buckets = append(r.scrape.buckets, r.counts[bound])
 	}
-	for _, m := range families[failuresTotal].GetMetric() {
-		s.failures[label(m, "node")] += m.GetCounter().GetValue()
-	}
-	for _, m := range families[processStart].GetMetric() {
-		s.start = m.GetGauge().GetValue()
-	}
-	s.readLatency(families[latencySeconds])
-	return s, nil
-}
-
-// readLatency adds the histograms of all operations; they have the same bounds, for one program exports them.
-func (s *scrape) readLatency(family *dto.MetricFamily) {
-	counts := map[float64]float64{}
-	for _, m := range family.GetMetric() {
-		histogram := m.GetHistogram()
-		for _, bucket := range histogram.GetBucket() {
-			if !math.IsInf(bucket.GetUpperBound(), 1) {
-				counts[bucket.GetUpperBound()] += float64(bucket.GetCumulativeCount())
-			}
-		}
-		counts[math.Inf(1)] += float64(histogram.GetSampleCount())
-	}
-	for bound := range counts {
-		s.bounds = append(s.bounds, bound)
-	}
-	sort.Float64s(s.bounds)
-	for _, bound := range s.bounds {
-		s.buckets = append(s.buckets, counts[bound])
-	}
-}
-
-func label(m *dto.Metric, name string) string {
-	for _, pair := range m.GetLabel() {
-		if pair.GetName() == name {
-			return pair.GetValue()
-		}
-	}
-	return ""
+	return r.scrape, nil
 }
 
 // increase is what was counted between two scrapes.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"captop/probes/alerts"
 	"captop/service"
 	"captop/service/api"
 )
@@ -21,6 +22,9 @@ var errHealth = errors.New("this is not a health body of capd")
 // serviceState is one service over time.
 type serviceState struct {
 	view      Service
+	alerts    *alerts.Engine
+	labels    map[string]string // of its series
+	reader    *reader
 	scrape    Reading[scrape]
 	increases []increase
 	breakers  map[string]service.BreakerState
@@ -29,8 +33,9 @@ type serviceState struct {
 	rate      Series
 }
 
-func newServiceState(target ServiceTarget) *serviceState {
-	s := &serviceState{breakers: map[string]service.BreakerState{}}
+func newServiceState(target ServiceTarget, engine *alerts.Engine) *serviceState {
+	s := &serviceState{alerts: engine, labels: map[string]string{"job": "app_" + string(target.Mode), "instance": host(target.URL)},
+		reader: newReader(), breakers: map[string]service.BreakerState{}}
 	s.view = Service{Name: target.Name, Mode: target.Mode, URL: bare(target.URL), Window: rateWindow,
 		Links: []Link{{Node: service.G1}, {Node: service.G2}}}
 	return s
@@ -55,6 +60,9 @@ func (s *serviceState) apply(in Input, note func(Event)) {
 		s.view.BreakersError = problem
 	case PartMetrics:
 		s.view.MetricsError = problem
+		if in.Status != http.StatusOK || in.Fault != Up {
+			s.alerts.Lost(s.labels, in.At)
+		}
 	}
 }
 
@@ -184,7 +192,11 @@ func (s *serviceState) noteBreaker(node string, state service.BreakerState, at t
 }
 
 func (s *serviceState) readMetrics(in Input) error {
-	page, err := parseScrape(in.Body, in.At)
+	s.reader.begin(in.At)
+	if err := s.alerts.Ingest(s.labels, in.Body, in.At, s.reader.visit); err != nil {
+		return err
+	}
+	page, err := s.reader.end()
 	if err != nil {
 		return err
 	}

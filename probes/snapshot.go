@@ -341,9 +341,12 @@ type Info struct {
 	EvictedKeys    int64         `json:"evicted_keys"`
 	Clients        int64         `json:"clients"`
 	BlockedClients int64         `json:"blocked_clients"`
-	Keys           int64         `json:"keys"` // over all databases
-	Loading        bool          `json:"loading"`
-	Persistence    Persistence   `json:"persistence"`
+	MaxClients     int64         `json:"max_clients"`
+	// RejectedConnections counts those that maxclients refused, since the server started.
+	RejectedConnections int64       `json:"rejected_connections"`
+	Keys                int64       `json:"keys"` // over all databases
+	Loading             bool        `json:"loading"`
+	Persistence         Persistence `json:"persistence"`
 }
 
 // Persistence is the state of AOF and RDB.

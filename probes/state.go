@@ -1,13 +1,29 @@
 package probes
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
+
+	"captop/probes/alerts"
 )
 
 // rateWindow is what rates, ratios and quantiles look back over.
 const rateWindow = 10 * time.Second
+
+// edgeLimit is how many changes of alerts a Snapshot holds.
+const edgeLimit = 500
+
+// Setup is what a State begins with.
+type Setup struct {
+	Targets Targets
+	Poll    time.Duration // how often each part should come
+	Started time.Time     // when watching began
+	Rules   []byte        // the text of a file of alerting rules; empty has none
+	// RulesFile is the name of that file, for messages; "" is captop's own.
+	RulesFile string
+}
 
 // State is everything that the Inputs so far have told. It does no I/O and reads no clock: the same calls in the same
 // order give the same Snapshots. Not safe for concurrent use.
@@ -16,28 +32,46 @@ type State struct {
 	started  time.Time
 	services []*serviceState
 	nodes    []*nodeState
+	alerts   *alerts.Engine
+	file     string // of the rules
+	refused  string // why the newest rules are not used
+	edges    []alerts.Edge
 	events   []Event
 	noted    uint64  // events so far
 	verdict  Verdict // of the last Snapshot
 	asked    bool    // a verdict has been given
 }
 
-// NewState begins to watch targets at started, expecting each part every poll.
-func NewState(targets Targets, poll time.Duration, started time.Time) *State {
-	s := &State{poll: poll, started: started}
-	for _, target := range targets.Services {
-		s.services = append(s.services, newServiceState(target))
+// NewState begins to watch. Its error is a *alerts.FileError: the rules cannot be used.
+func NewState(setup Setup) (*State, error) {
+	rules, err := alerts.Parse(rulesName(setup.RulesFile), setup.Rules)
+	if err != nil {
+		return nil, err
 	}
-	for _, target := range targets.Nodes {
-		s.nodes = append(s.nodes, newNodeState(target))
+	s := &State{poll: setup.Poll, started: setup.Started, file: setup.RulesFile}
+	if s.alerts, err = alerts.New(rules, alerts.Options{}); err != nil {
+		return nil, err
 	}
-	return s
+	for _, target := range setup.Targets.Services {
+		s.services = append(s.services, newServiceState(target, s.alerts))
+	}
+	for _, target := range setup.Targets.Nodes {
+		s.nodes = append(s.nodes, newNodeState(target, s.alerts))
+	}
+	return s, nil
 }
+
+// rulesName is how messages call a file of rules.
+func rulesName(file string) string { return cmp.Or(file, "captop's own rules") }
 
 // Apply takes one Input in. Inputs of unknown targets are ignored: a recording may hold more than is replayed.
 func (s *State) Apply(in Input) {
-	if in.Part == PartRecorder {
+	switch in.Part {
+	case PartRecorder:
 		s.noteRecorder(in)
+		return
+	case PartRulesFile:
+		s.swapRules(in)
 		return
 	}
 	for _, svc := range s.services {
@@ -63,8 +97,9 @@ func (s *State) Snapshot(now time.Time) *Snapshot {
 		node.gather(snap.Services, now, s.poll, s.note)
 		snap.Nodes = append(snap.Nodes, node.snapshot(now, s.poll))
 	}
+	s.evaluate(snap)
 	snap.Verdict = Diagnose(snap)
-	snap.Severity = snap.Verdict.Severity
+	snap.Severity = worseOf(snap.Verdict.Severity, firing(snap.Rules))
 	s.noteSeverity(snap)
 	snap.Events = last(s.events, eventLimit)
 	return snap

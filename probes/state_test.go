@@ -31,7 +31,7 @@ func TestReplay(t *testing.T) {
 	s := newStack()
 	var recorded [][]byte
 	var live []*Snapshot
-	state := NewState(targets(), tick, epoch)
+	state := newState(t, targets(), tick, epoch)
 	for round := range 30 {
 		switch round {
 		case 5:
@@ -49,7 +49,7 @@ func TestReplay(t *testing.T) {
 		}
 		live = append(live, state.Snapshot(s.at))
 	}
-	again := NewState(targets(), tick, epoch)
+	again := newState(t, targets(), tick, epoch)
 	perRound := len(recorded) / len(live)
 	for i, line := range recorded {
 		var in Input
@@ -79,7 +79,7 @@ func TestReplay(t *testing.T) {
 
 // TestRates counts through a restart of the process and a series that appears late.
 func TestRates(t *testing.T) {
-	s, state := newStack(), NewState(targets(), tick, epoch)
+	s, state := newStack(), newState(t, targets(), tick, epoch)
 	var snap *Snapshot
 	for _, total := range [][2]int{{100, 0}, {110, 0}, {120, 10}, {4, 1}, {14, 1}} {
 		s.total["app_cp"] = total
@@ -123,7 +123,7 @@ func TestQuantile(t *testing.T) {
 
 // TestGaps: a target that stops answering leaves gaps, and its values grow old instead of staying.
 func TestGaps(t *testing.T) {
-	s, state := newStack(), NewState(targets(), tick, epoch)
+	s, state := newStack(), newState(t, targets(), tick, epoch)
 	s.watch(t, state, 3)
 	s.dead("app_cp", Hung, "i/o timeout")
 	s.dead("app_ap", Hung, "i/o timeout")
@@ -142,7 +142,7 @@ func TestGaps(t *testing.T) {
 }
 
 func TestClockSkew(t *testing.T) {
-	svc := newServiceState(targets().Services[0])
+	svc := newServiceState(targets().Services[0], nil)
 	theirs := epoch.Add(time.Hour)
 	body := api.HealthBody{Status: api.StatusOK, Mode: service.ModeCP, Time: theirs,
 		Nodes: []api.NodeBody{{Name: service.G2, Since: theirs.Add(-time.Minute)}}}
@@ -173,7 +173,7 @@ func BenchmarkCycle(b *testing.B) {
 				target.Name = fmt.Sprintf("%s-%d", target.Name, i)
 				all.Services = append(all.Services, target)
 			}
-			state := NewState(all, tick, epoch)
+			state := newState(b, all, tick, epoch)
 			for b.Loop() {
 				inputs := s.poll(b)
 				for i, target := range all.Services {
