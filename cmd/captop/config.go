@@ -257,7 +257,8 @@ func (s settings) probeConfig() (probes.Config, error) {
 		}
 	}
 	config.Targets.Nodes = []probes.NodeTarget{{Name: service.G1, URL: s.G1}, {Name: service.G2, URL: s.G2}}
-	return config, nil
+	err = s.useRules(&config)
+	return config, err
 }
 
 func (s settings) token() (string, error) {

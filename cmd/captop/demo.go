@@ -80,7 +80,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		return plain(engine.Watch(ctx), std.out)
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stack.About(), writer(config.Targets)
-	screen.Actions, screen.Armed = demoActions(stack), true
+	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
 	return tui.Run(ctx, screen)
 }
 

@@ -89,6 +89,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 		return err
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
+	screen.Query = engine.Query
 	return tui.Run(ctx, screen)
 }
 
