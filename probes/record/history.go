@@ -1,0 +1,170 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sort"
+	"sync"
+	"time"
+
+	"captop/probes"
+)
+
+// ErrTooEarly: nothing is recorded of that time (any more).
+var ErrTooEarly = errors.New("nothing is recorded of that time")
+
+// How a History goes about it.
+const (
+	windowSpan  = 5 * time.Minute // Snapshots before the wanted one that are kept: steps back among them are quick
+	windowViews = 60_000          // targets in all kept Snapshots together, about 2 kB each
+	leastKept   = 60              // Snapshots, however many targets there are
+	mostKept    = 1200            // Snapshots, however few
+)
+
+// History gives what captop saw at earlier times, from the files of a recording that may still be growing. Its methods
+// are safe for concurrent use; one call runs at a time.
+type History struct {
+	dir, run string
+	build    Build
+	warmup   time.Duration
+
+	mu       sync.Mutex
+	player   *Player
+	position time.Time          // how far it is
+	least    time.Time          // Snapshots before it are warm-up
+	window   []*probes.Snapshot // that the player gave last, oldest first
+}
+
+// NewHistory looks into a run of a directory, or into a file where run is "". Each look back replays from warmup before
+// the time on: it is to cover how far the rules look back and how long they wait.
+func NewHistory(dir, run string, build Build, warmup time.Duration) *History {
+	return &History{dir: dir, run: run, build: build, warmup: warmup}
+}
+
+func (h *History) open() (*Recording, error) {
+	if h.run == "" {
+		return Open(h.dir)
+	}
+	r, err := OpenRun(h.dir, h.run)
+	if errors.Is(err, ErrEmpty) || errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: the recording in %s is empty", ErrTooEarly, h.dir)
+	}
+	return r, err
+}
+
+// Bounds are the times of the first and the last poll. It wraps ErrTooEarly or ErrEmpty where there is none.
+func (h *History) Bounds() (from, to time.Time, err error) {
+	r, err := h.open()
+	if err != nil {
+		return from, to, err
+	}
+	return r.Bounds()
+}
+
+// At gives the Snapshot of a time, or of the last poll before it. It ends with ctx; what was replayed until then is not
+// lost for the next call. It wraps ErrTooEarly.
+func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if snapshot := h.known(t); snapshot != nil {
+		return snapshot, nil
+	}
+	if !h.ahead(t) {
+		if err := h.rewind(t); err != nil {
+			return nil, err
+		}
+	}
+	if err := h.forward(ctx, t); err != nil {
+		return nil, err
+	}
+	i := h.after(t)
+	if i == 0 {
+		return nil, fmt.Errorf("%w: the recording has a gap there", ErrTooEarly)
+	}
+	return h.window[i-1], nil
+}
+
+// after is the place of the first Snapshot behind t.
+func (h *History) after(t time.Time) int {
+	return sort.Search(len(h.window), func(i int) bool { return h.window[i].At.After(t) })
+}
+
+// known gives the Snapshot of t if it is in the window, and no later one can be.
+func (h *History) known(t time.Time) *probes.Snapshot {
+	if i := h.after(t); i > 0 && i < len(h.window) {
+		return h.window[i-1]
+	}
+	return nil
+}
+
+// ahead says that the way to t is shorter from where the player stands than from the beginning of a warm-up.
+func (h *History) ahead(t time.Time) bool {
+	if h.player == nil || t.Before(h.least) || len(h.window) > 0 && t.Before(h.window[0].At) {
+		return false
+	}
+	return t.Sub(h.position) <= h.warmup+windowSpan
+}
+
+// rewind puts a player where the warm-up for t begins.
+func (h *History) rewind(t time.Time) error {
+	if err := h.leave(); err != nil {
+		return err
+	}
+	recording, err := h.open()
+	if err != nil {
+		return err
+	}
+	from, _, err := recording.Bounds()
+	if err != nil {
+		return err
+	}
+	if t.Before(from) {
+		return fmt.Errorf("%w: the recording begins at %s", ErrTooEarly, from.UTC().Format(time.DateTime+" UTC"))
+	}
+	h.least = t.Add(-windowSpan)
+	h.position = h.least.Add(-h.warmup)
+	h.player, err = recording.Play(h.position, h.build)
+	return err
+}
+
+// leave forgets the window.
+func (h *History) leave() error {
+	h.window = nil
+	if h.player == nil {
+		return nil
+	}
+	err := h.player.Close()
+	h.player = nil
+	return err
+}
+
+// forward plays until a Snapshot behind t, or to the end of what is recorded by now.
+func (h *History) forward(ctx context.Context, t time.Time) error {
+	for len(h.window) == 0 || !h.window[len(h.window)-1].At.After(t) {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("replaying the recording up to %s: %w", t.UTC().Format(time.TimeOnly+" UTC"), err)
+		}
+		snapshot, err := h.player.Next()
+		if ended(err) {
+			return nil
+		}
+		if err != nil {
+			return errors.Join(err, h.leave())
+		}
+		h.position = snapshot.At
+		if !snapshot.At.Before(h.least) {
+			h.keep(snapshot)
+		}
+	}
+	return nil
+}
+
+func (h *History) keep(snapshot *probes.Snapshot) {
+	views := windowViews / max(1, len(snapshot.Services)+len(snapshot.Nodes))
+	if limit := min(max(views, leastKept), mostKept); len(h.window) >= limit {
+		h.window = append([]*probes.Snapshot(nil), h.window[len(h.window)-limit+1:]...)
+	}
+	h.window = append(h.window, snapshot)
+}
