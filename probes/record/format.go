@@ -64,6 +64,11 @@ type Header struct {
 	Begins  time.Time      `json:"begins,omitzero"` // of a slice: the polls before are its warm-up
 }
 
+// setup is what a state begins with under this header.
+func (h Header) setup() probes.Setup {
+	return probes.Setup{Targets: h.Targets, Poll: h.Poll, Started: h.Started, Rules: []byte(h.Rules.Text), RulesFile: h.Rules.File}
+}
+
 // Rules is a rules file.
 type Rules struct {
 	File string `json:"file,omitempty"` // where it was read from; "" is captop's own

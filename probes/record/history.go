@@ -26,30 +26,30 @@ const (
 // History gives what captop saw at earlier times, from the files of a recording that may still be growing. Its methods
 // are safe for concurrent use; one call runs at a time.
 type History struct {
-	dir, run string
-	build    Build
-	warmup   time.Duration
+	path, run string
+	rules     *Rules
 
 	mu       sync.Mutex
 	player   *Player
+	warmup   time.Duration      // 0 until a recording is there
 	position time.Time          // how far it is
 	least    time.Time          // Snapshots before it are warm-up
 	window   []*probes.Snapshot // that the player gave last, oldest first
 }
 
-// NewHistory looks into a run of a directory, or into a file where run is "". Each look back replays from warmup before
-// the time on: it is to cover how far the rules look back and how long they wait.
-func NewHistory(dir, run string, build Build, warmup time.Duration) *History {
-	return &History{dir: dir, run: run, build: build, warmup: warmup}
+// NewHistory looks into a run of a directory, or into a file where run is "", with rules in the place of those recorded,
+// unless they are nil. Each look back replays what came before, as far as the rules look back and wait.
+func NewHistory(path, run string, rules *Rules) *History {
+	return &History{path: path, run: run, rules: rules}
 }
 
 func (h *History) open() (*Recording, error) {
 	if h.run == "" {
-		return Open(h.dir)
+		return Open(h.path)
 	}
-	r, err := OpenRun(h.dir, h.run)
+	r, err := OpenRun(h.path, h.run)
 	if errors.Is(err, ErrEmpty) || errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: the recording in %s is empty", ErrTooEarly, h.dir)
+		return nil, fmt.Errorf("%w: the recording in %s is empty", ErrTooEarly, h.path)
 	}
 	return r, err
 }
@@ -116,16 +116,26 @@ func (h *History) rewind(t time.Time) error {
 	if err != nil {
 		return err
 	}
-	from, _, err := recording.Bounds()
+	from, to, err := recording.Bounds()
 	if err != nil {
 		return err
 	}
 	if t.Before(from) {
 		return fmt.Errorf("%w: the recording begins at %s", ErrTooEarly, from.UTC().Format(time.DateTime+" UTC"))
 	}
+	if h.warmup == 0 {
+		header, err := recording.Header()
+		if err != nil {
+			return err
+		}
+		h.warmup = header.warmup(h.rules)
+	}
+	if t.After(to) {
+		t = to
+	}
 	h.least = t.Add(-windowSpan)
 	h.position = h.least.Add(-h.warmup)
-	h.player, err = recording.Play(h.position, h.build)
+	h.player, err = recording.Play(h.position, h.rules)
 	return err
 }
 

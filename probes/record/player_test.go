@@ -9,13 +9,12 @@ import (
 	"captop/probes"
 )
 
-func build(h Header) (*probes.State, error) {
-	return probes.NewState(h.Targets, h.Poll, h.Started), nil
-}
-
 // live gives what a dashboard shows of polls.
-func live(h Header, polls []Poll) (snapshots []*probes.Snapshot) {
-	state := probes.NewState(h.Targets, h.Poll, h.Started)
+func live(t *testing.T, h Header, polls []Poll) (snapshots []*probes.Snapshot) {
+	state, err := probes.NewState(h.setup())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range polls {
 		for _, in := range p.Inputs {
 			state.Apply(in)
@@ -44,13 +43,13 @@ func TestReplay(t *testing.T) {
 	dir := t.TempDir()
 	polls := seconds(2, 0, 100)
 	record(t, dir, Limits{MaxBytes: 32 * 30 << 10, MaxAge: time.Hour}, header(2), polls...)
-	player, err := open(t, dir).Play(time.Time{}, build)
+	player, err := open(t, dir).Play(time.Time{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer player.Close()
 	events := 0
-	for _, want := range live(header(2), polls) {
+	for _, want := range live(t, header(2), polls) {
 		got, err := player.Next()
 		if err != nil {
 			t.Fatal(err)
@@ -67,10 +66,10 @@ func TestReplay(t *testing.T) {
 func TestHistory(t *testing.T) {
 	dir := t.TempDir()
 	polls := seconds(1, 0, 900)
-	want := live(header(1), polls)
+	want := live(t, header(1), polls)
 	w := NewWriter(dir, DefaultLimits, header(1))
 	defer w.Close()
-	history := NewHistory(dir, w.Run(), build, time.Hour)
+	history := NewHistory(dir, w.Run(), nil)
 	if _, err := history.At(t.Context(), epoch); !errors.Is(err, ErrTooEarly) {
 		t.Fatalf("before the first poll: %v", err)
 	}
@@ -130,7 +129,8 @@ func TestHistoryWarmsUp(t *testing.T) {
 	dir := t.TempDir()
 	polls := seconds(1, 0, 900)
 	record(t, dir, DefaultLimits, header(1), polls...)
-	history := NewHistory(dir, "", build, time.Minute)
+	history := NewHistory(dir, "", nil)
+	history.warmup = time.Minute
 	got, err := history.At(t.Context(), polls[700].At)
 	if err != nil {
 		t.Fatal(err)

@@ -83,41 +83,33 @@ func fill(t *testing.T, v reflect.Value) {
 // TestNoSecrets: nothing of tokens and passwords is in the file.
 func TestNoSecrets(t *testing.T) {
 	dir := t.TempDir()
-	w := NewWriter(dir, DefaultLimits, header(1))
-	put(t, w, poll(1, 0))
-	w.SetTargets(targets(2))
-	put(t, w, poll(2, 1))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	c, err := open(t, dir).Polls(time.Time{})
+	record(t, dir, DefaultLimits, header(1), poll(1, 0))
+	h, err := open(t, dir).Header()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
-	for n := 1; n <= 2; n++ {
-		p, h, err := c.Next()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(h.Targets.Services) != 2*n || h.Targets.Services[0].URL != "http://cp0:5001/" {
-			t.Errorf("targets %+v", h.Targets)
-		}
-		if all := text(t, h) + text(t, p); strings.Contains(all, "hunter2") {
-			t.Errorf("a secret is recorded: %s", all)
-		}
+	if h.Targets.Services[0].URL != "http://cp0:5001/" || h.Targets.Nodes[0].URL != "redis://g1:6379" {
+		t.Errorf("targets %+v", h.Targets)
+	}
+	polls, _ := readAll(t, open(t, dir), time.Time{})
+	if all := text(t, h) + text(t, polls); strings.Contains(all, "hunter2") {
+		t.Errorf("a secret is recorded: %s", all)
 	}
 }
 
-// TestHeaderChanges: rules and targets are in force from the poll on before which they were set, in each segment.
-func TestHeaderChanges(t *testing.T) {
+// TestRulesChange: rules are in the header from the poll on that follows their change, in each segment; broken ones never.
+func TestRulesChange(t *testing.T) {
 	dir := t.TempDir()
 	w := NewWriter(dir, Limits{MaxBytes: 32 * 20 << 10, MaxAge: time.Hour}, header(1))
 	for second := range 200 {
+		p := poll(1, second)
 		if second%50 == 25 {
-			w.SetRules(Rules{File: "rules.yml", Text: fmt.Sprint(second)})
+			p.Inputs = append(p.Inputs, changed(fmt.Sprintf("groups: [] # %d\n", second)))
 		}
-		put(t, w, poll(1, second))
+		if second%50 == 30 {
+			p.Inputs = append(p.Inputs, changed("groups: 7"))
+		}
+		put(t, w, p)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -133,8 +125,8 @@ func TestHeaderChanges(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := "groups: []\n"
-			if second >= 25 {
-				want = fmt.Sprint((second-25)/50*50 + 25)
+			if second > 25 {
+				want = fmt.Sprintf("groups: [] # %d\n", (second-26)/50*50+25)
 			}
 			if h.Rules.Text != want {
 				t.Fatalf("from %d, second %d: rules %q, want %q", from, second, h.Rules.Text, want)
@@ -142,6 +134,10 @@ func TestHeaderChanges(t *testing.T) {
 		}
 		c.Close()
 	}
+}
+
+func changed(rules string) probes.Input {
+	return probes.Input{Target: "captop", Part: probes.PartRulesFile, Fault: probes.Up, At: epoch, Body: rules}
 }
 
 // TestDamage: a torn end costs one poll; a byte that is wrong costs a minute at most, and is named.

@@ -163,6 +163,23 @@ func (r *Recording) Polls(from time.Time) (*Cursor, error) {
 	return c, nil
 }
 
+// Header is the first one of the recording. It wraps ErrEmpty.
+func (r *Recording) Header() (Header, error) {
+	c, err := r.Polls(time.Time{})
+	if err != nil {
+		return Header{}, err
+	}
+	defer c.Close()
+	_, header, err := c.Next()
+	if errors.Is(err, io.EOF) {
+		return Header{}, fmt.Errorf("%s: %w", r.Name(), ErrEmpty)
+	}
+	if err != nil {
+		return Header{}, err
+	}
+	return *header, nil
+}
+
 // first is the time of the first poll of one file; zero where it has none.
 func (r *Recording) first(path string) (time.Time, error) {
 	c := Cursor{recording: &Recording{files: []string{path}}}

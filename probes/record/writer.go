@@ -69,24 +69,6 @@ func NewWriter(dir string, limits Limits, header Header) *Writer {
 // Run is how the names of this recording's segments begin.
 func (w *Writer) Run() string { return w.run }
 
-// SetRules says which rules are in force from the next poll on.
-func (w *Writer) SetRules(rules Rules) {
-	w.change(func(h *Header) { h.Rules = rules })
-}
-
-// SetTargets says what is watched from the next poll on.
-func (w *Writer) SetTargets(targets probes.Targets) {
-	w.change(func(h *Header) { h.Targets = targets.Bare() })
-}
-
-func (w *Writer) change(edit func(*Header)) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	next := *w.header
-	edit(&next)
-	w.header = &next
-}
-
 // Record takes one poll to be written, and says how the recording fares. It never waits: where the disk is slower than
 // the polls, they are lost, and counted.
 func (w *Writer) Record(at time.Time, inputs []probes.Input) probes.Recording {
@@ -106,7 +88,22 @@ func (w *Writer) Record(at time.Time, inputs []probes.Input) probes.Recording {
 	}
 	w.waiting += size
 	w.queue <- task{poll: Poll{At: at, Inputs: inputs}, header: w.header, bytes: size}
+	for _, in := range inputs {
+		if in.Part == probes.PartRulesFile && in.Fault == probes.Up {
+			w.swapRules(in.Body)
+		}
+	}
 	return w.state
+}
+
+// swapRules puts changed rules into the header of what follows, so that a replay may begin there. Rules that cannot be
+// used are not in force.
+func (w *Writer) swapRules(text string) {
+	next := *w.header
+	next.Rules.Text = text
+	if _, err := probes.NewState(next.setup()); err == nil {
+		w.header = &next
+	}
 }
 
 // Close writes what waits and ends the recording. The error is that of the last segment.
