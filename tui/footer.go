@@ -54,9 +54,12 @@ func (m model) keysHere() []footKey {
 			shown = append(shown, footKey{binding.Help().Key, binding.Help().Desc})
 		}
 	}
-	if m.past.shown() {
+	switch {
+	case m.past.shown():
 		shown = append([]footKey{{m.keys.Live.Help().Key, "live"}, {m.keys.StepBack.Help().Key, "-10s"}, {m.keys.StepForward.Help().Key, "+10s"}}, shown...)
-	} else {
+	case m.front == 0: // the screen that says what to do
+		shown = append(m.deeds(), shown...)
+	default:
 		shown = append(shown, m.deeds()...)
 	}
 	return append(shown, footKey{m.keys.Help.Help().Key, "help"}, footKey{m.keys.Quit.Help().Key, "quit"})

@@ -1,13 +1,16 @@
-// Package chart draws time series as braille lines (or ASCII marks) with limit lines, on a logarithmic scale of durations.
+// Package chart draws time series as braille lines (or ASCII marks) with limit lines, on a logarithmic scale of durations,
+// over a time axis that bears marks of what happened.
 //
 // What is not known is not drawn: a gap in the data is a gap in the line.
 package chart
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"captop/tui/cell"
+	"captop/tui/screen"
 	"captop/tui/theme"
 )
 
@@ -23,6 +26,13 @@ type Series struct {
 	Points []Point // in order of time
 }
 
+// Mark is something that happened, shown on the time axis.
+type Mark struct {
+	At     time.Time
+	Action bool        // somebody did something; else an alert changed
+	Level  theme.Level // of the alert: OK where it was resolved
+}
+
 // Plot is what to draw. Width and Height are cells; Height includes the time axis.
 type Plot struct {
 	Width, Height int
@@ -32,6 +42,9 @@ type Plot struct {
 	Limit         float64       // milliseconds; 0 draws none
 	Linear        bool          // a linear scale from 0 for figures that are no durations
 	Series        []Series
+	Marks         []Mark
+	Cursor        time.Time // the time whose values are read; zero draws none
+	Times         screen.Times
 }
 
 // labelWidth is the width of the value axis, with the tick.
@@ -43,16 +56,32 @@ const floorMS = 1.0
 // ceilingMS is the highest top of the scale, a quarter of an hour: what is above lies on the top line.
 const ceilingMS = 1e6
 
-// Window picks the time span for a plot of width cells so that a sample every second or two has a column of its own.
-func Window(width int, poll time.Duration) time.Duration {
-	dots := time.Duration(max(width-labelWidth, 1) * 2)
-	best := time.Minute
-	for _, w := range []time.Duration{2 * time.Minute, 3 * time.Minute, 5 * time.Minute, 10 * time.Minute, 15 * time.Minute} {
-		if w <= dots*poll*2 {
-			best = w
+// Windows are the time spans that a chart can show, the shortest first.
+var Windows = [...]time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour}
+
+// Step is the time that one cell of a plot of that width stands for.
+func Step(width int, window time.Duration) time.Duration {
+	return 2 * dotTime(window, max(width-labelWidth, 1))
+}
+
+// dotTime is the time of one dot, of which a cell has two. Whole milliseconds keep the steps the same from frame to frame.
+func dotTime(window time.Duration, columns int) time.Duration {
+	return max((window / time.Duration(2*columns)).Truncate(time.Millisecond), time.Millisecond)
+}
+
+// Value is what a line shows at a time: its last sample at or before it, unless that lies further back than gap or
+// nothing is known there.
+func (s Series) Value(at time.Time, gap time.Duration) (Point, bool) {
+	i, _ := slices.BinarySearchFunc(s.Points, at, func(p Point, at time.Time) int {
+		if p.At.After(at) {
+			return 1
 		}
+		return -1
+	})
+	if i == 0 || at.Sub(s.Points[i-1].At) > gap || math.IsNaN(s.Points[i-1].Value) {
+		return Point{}, false
 	}
-	return best
+	return s.Points[i-1], true
 }
 
 // Draw gives Height lines, each exactly Width cells wide.
@@ -69,7 +98,9 @@ func Draw(p Plot, t theme.Theme) []string {
 	if t.ASCII {
 		perCell = 1
 	}
-	g := &grid{columns: columns, rows: rows, perCell: perCell, scale: scaleFor(p), cells: make([]mark, columns*rows)}
+	step := dotTime(p.Window, columns)
+	g := &grid{columns: columns, rows: rows, perCell: perCell, scale: scaleFor(p), cells: make([]dots, columns*rows),
+		step: step, last: p.Now.UnixNano() / int64(step)}
 	for i, series := range p.Series {
 		g.plot(p, series, i)
 	}
@@ -123,16 +154,30 @@ func roundUp(v float64) float64 {
 	return 10 * power
 }
 
-// mark is what one cell shows: the dots of each series.
-type mark struct{ dots [2]uint8 }
+// dots is what one cell shows of each series.
+type dots [2]uint8
 
 // grid is the drawing area, with dots numbered from the bottom left.
 type grid struct {
 	columns, rows int
 	perCell       int // dots of a cell, from top to bottom
 	scale         scale
-	cells         []mark
+	cells         []dots
+	step          time.Duration // of one dot
+	last          int64         // the number of the newest dot, counted from the epoch
 }
+
+// x is the column of dots of a time; it may lie outside the grid. Time is cut into steps of one dot counted from the
+// epoch, so that the picture moves only when a step has passed.
+func (g *grid) x(at time.Time) int {
+	return g.columns*2 - 1 - int(g.last-at.UnixNano()/int64(g.step))
+}
+
+// column is the column of cells of a time; it may lie outside the grid.
+func (g *grid) column(at time.Time) int { return int(math.Floor(float64(g.x(at)) / 2)) }
+
+// inside says whether a column of cells is on the grid.
+func (g *grid) inside(column int) bool { return column >= 0 && column < g.columns }
 
 // height is the number of dots from bottom to top.
 func (g *grid) height() int { return g.rows * g.perCell }
@@ -142,12 +187,8 @@ func (g *grid) row(v float64) int {
 	return min(int(math.Round(g.scale.at(v)*float64(g.height()-1))), g.height()-1)
 }
 
-// plot joins the points of one series. Time is cut into steps of one dot counted from the epoch, so that the picture
-// moves only when a step has passed.
+// plot joins the points of one series.
 func (g *grid) plot(p Plot, s Series, index int) {
-	across := g.columns * 2
-	step := p.Window / time.Duration(across)
-	last := p.Now.UnixNano() / int64(step)
 	var before Point
 	beforeX, joined := 0, false
 	for _, point := range s.Points {
@@ -155,7 +196,7 @@ func (g *grid) plot(p Plot, s Series, index int) {
 			joined = false
 			continue
 		}
-		x := across - 1 - int(last-point.At.UnixNano()/int64(step))
+		x := g.x(point.At)
 		if joined && point.At.Sub(before.At) <= p.Gap {
 			g.join(beforeX, g.row(before.Value), x, g.row(point.Value), index)
 		} else {
@@ -197,7 +238,7 @@ func (g *grid) dot(x, y, series int) {
 	if g.perCell == 4 {
 		bit = brailleBit[down%4][x%2]
 	}
-	g.cells[down/g.perCell*g.columns+x/2].dots[series] |= bit
+	g.cells[down/g.perCell*g.columns+x/2][series] |= bit
 }
 
 // brailleBit numbers the dots of a braille cell by row and column.

@@ -6,52 +6,75 @@ import (
 	"time"
 
 	"captop/probes"
+	"captop/probes/alerts"
 	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/chart"
 	"captop/tui/screen"
+	"captop/tui/theme"
 )
 
 // latencyLimit is the p99 above which the guide asks for a person.
 const latencyLimit = 500 * time.Millisecond
 
-// charts are staleness and latency side by side, rows high with their titles.
+// charts are staleness and latency side by side, rows high with their titles; below them rates, where there is room.
 func (p painter) charts(rows int) []string {
 	if rows < 4 {
 		return nil
 	}
 	widths := cell.Split(p.Width, 2, 2)
-	var staleness, latency []chart.Series
+	var staleness []chart.Series
 	for _, n := range p.Snapshot.Nodes {
 		staleness = append(staleness, chart.Series{Name: cell.Clean(n.Name), Points: points(n.StalenessHistory)})
-	}
-	limit := time.Duration(0)
-	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
-		s, count := p.worst(mode)
-		if count == 0 {
-			continue
-		}
-		latency = append(latency, chart.Series{Name: cell.Clean(s.Name), Points: points(s.LatencyHistory)})
-		if s.Limit.Known && (limit == 0 || s.Limit.Value < limit) {
-			limit = s.Limit.Value
-		}
 	}
 	second := 0
 	if rows >= twoRowsOfCharts {
 		second = rows * 2 / 5
 	}
+	latency := p.lines(func(g probes.Group) probes.Series { return g.LatencyHistory }, func(s probes.Service) probes.Series { return s.LatencyHistory })
 	lines := cell.Beside("  ", widths,
-		p.plot("staleness", staleness, limit, widths[0], rows-second),
+		p.plot("staleness", staleness, p.limit(), widths[0], rows-second),
 		p.plot("p99 latency", latency, latencyLimit, widths[1], rows-second))
 	if second > 0 {
+		rates := p.lines(func(g probes.Group) probes.Series { return g.RateHistory }, func(s probes.Service) probes.Series { return s.RateHistory })
 		lines = append(lines, cell.Beside("  ", widths,
-			p.rates("node ops/s", p.opsHistories(), widths[0], second), p.rates("requests/s", p.rateHistories(), widths[1], second))...)
+			p.rates("node ops/s", p.opsHistories(), widths[0], second), p.rates("requests/s", rates, widths[1], second))...)
 	}
 	return lines
 }
 
 // twoRowsOfCharts is the number of free rows from which rates are drawn too.
 const twoRowsOfCharts = 18
+
+// lines are one line for each mode: of its group, of the instance that is looked into, or of its only instance.
+func (p painter) lines(group func(probes.Group) probes.Series, one func(probes.Service) probes.Series) (all []chart.Series) {
+	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
+		services := instances(p.Snapshot, mode)
+		switch {
+		case len(services) == 0:
+			continue
+		case len(services) == 1:
+			all = append(all, chart.Series{Name: cell.Clean(services[0].Name), Points: points(one(services[0]))})
+			continue
+		}
+		line := chart.Series{Name: "app_" + string(mode), Points: points(group(p.group(mode)))}
+		if i := p.index(services); p.focused == mode && p.open && i >= 0 {
+			line = chart.Series{Name: cell.Clean(services[i].Name), Points: points(one(services[i]))}
+		}
+		all = append(all, line)
+	}
+	return all
+}
+
+// limit is the least bound of staleness that a service has.
+func (p painter) limit() (least time.Duration) {
+	for _, s := range p.Snapshot.Services {
+		if s.Limit.Known && (least == 0 || s.Limit.Value < least) {
+			least = s.Limit.Value
+		}
+	}
+	return least
+}
 
 func (p painter) opsHistories() (all []chart.Series) {
 	for _, n := range p.Snapshot.Nodes {
@@ -60,10 +83,34 @@ func (p painter) opsHistories() (all []chart.Series) {
 	return all
 }
 
-func (p painter) rateHistories() (all []chart.Series) {
-	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
-		if s, count := p.worst(mode); count > 0 {
-			all = append(all, chart.Series{Name: cell.Clean(s.Name), Points: points(s.RateHistory)})
+// base is what all charts have in common.
+func (p painter) base(series []chart.Series, width, rows int) chart.Plot {
+	return chart.Plot{Width: width, Height: rows - 1, Now: p.Now, Window: p.window, Gap: p.gap(), Series: series,
+		Marks: p.marks(), Cursor: p.cursor, Times: p.Times}
+}
+
+// gap is how far apart two samples may be that are joined.
+func (p painter) gap() time.Duration { return 5 * p.poll / 2 }
+
+// marks are what was done, and the alerts that began to fire or were resolved.
+func (p painter) marks() []chart.Mark {
+	var all []chart.Mark
+	for _, edge := range p.Snapshot.Edges {
+		switch {
+		case edge.At.After(p.Now):
+		case edge.To == alerts.Firing:
+			level := theme.Warning
+			if edge.Severity == "critical" {
+				level = theme.Critical
+			}
+			all = append(all, chart.Mark{At: edge.At, Level: level})
+		case edge.From == alerts.Firing:
+			all = append(all, chart.Mark{At: edge.At, Level: theme.OK})
+		}
+	}
+	for _, event := range p.Journal {
+		if event.Kind == "action" && !event.At.After(p.Now) {
+			all = append(all, chart.Mark{At: event.At, Action: true})
 		}
 	}
 	return all
@@ -71,11 +118,9 @@ func (p painter) rateHistories() (all []chart.Series) {
 
 // rates is a titled chart of figures per second.
 func (p painter) rates(title string, series []chart.Series, width, rows int) []string {
-	legend := p.legend(title, series, width, cell.Count)
-	return append([]string{p.section(legend, "", width)}, chart.Draw(chart.Plot{
-		Width: width, Height: rows - 1, Now: p.Now, Window: chart.Window(width, p.poll), Gap: 5 * p.poll / 2,
-		Linear: true, Series: series,
-	}, p.t)...)
+	plot := p.base(series, width, rows)
+	plot.Linear = true
+	return append([]string{p.section(p.legend(title, series, width, cell.Count), "", width)}, chart.Draw(plot, p.t)...)
 }
 
 // legend is the title with the name and the newest value of each line.
@@ -89,7 +134,7 @@ func (p painter) legend(title string, series []chart.Series, width int, write fu
 		if width < 50 {
 			name = strings.TrimPrefix(name, "app_")
 		}
-		legend += "  " + p.t.Series[i%2].Render(mark+" "+name) + " " + p.newest(s.Points, write)
+		legend += "  " + p.t.Series[i%2].Render(mark+" "+name) + " " + p.reading(s, write)
 	}
 	return legend
 }
@@ -106,22 +151,22 @@ func (p painter) plot(title string, series []chart.Series, limit time.Duration, 
 	if cell.Width(legend)+cell.Width(note)+3 > width {
 		note = ""
 	}
-	return append([]string{p.section(legend, note, width)}, chart.Draw(chart.Plot{
-		Width: width, Height: rows - 1, Now: p.Now, Window: chart.Window(width, p.poll), Gap: 5 * p.poll / 2,
-		Limit: float64(limit) / float64(time.Millisecond), Series: series,
-	}, p.t)...)
+	plot := p.base(series, width, rows)
+	plot.Limit = float64(limit) / float64(time.Millisecond)
+	return append([]string{p.section(legend, note, width)}, chart.Draw(plot, p.t)...)
 }
 
-// newest is the last value of a line while it can be believed.
-func (p painter) newest(points []chart.Point, write func(float64) string) string {
-	if len(points) == 0 {
+// reading is the value of a line at the cursor, or its newest one while that can be believed.
+func (p painter) reading(s chart.Series, write func(float64) string) string {
+	at, gap := p.cursor, p.gap()
+	if at.IsZero() {
+		at, gap = p.Now, 5*p.poll
+	}
+	point, ok := s.Value(at, gap)
+	if !ok {
 		return p.t.Dim.Render("–")
 	}
-	last := points[len(points)-1]
-	if math.IsNaN(last.Value) || p.fresh(last.At) == probes.FreshnessUnknown {
-		return p.t.Dim.Render("–")
-	}
-	return write(last.Value)
+	return write(point.Value)
 }
 
 func points(history probes.Series) []chart.Point {
@@ -140,16 +185,16 @@ func (p painter) events(rows int) []string {
 	if rows < 2 {
 		return make([]string, max(rows, 0))
 	}
-	lines := []string{p.section(p.t.Title.Render("events"), p.t.Dim.Render("UTC, newest first"), p.Width)}
+	lines := []string{p.section(p.t.Title.Render("events"), p.t.Dim.Render("newest first"), p.Width)}
 	all := p.Snapshot.Events
 	for i := len(all) - 1; i >= 0 && len(lines) < rows; i-- {
 		e := all[i]
-		line := p.t.Dim.Render(e.At.UTC().Format("15:04:05")) + " " + p.t.At(screen.Level(e.Severity)).Render(screen.Level(e.Severity).Shape()) + " " +
+		line := p.t.Dim.Render(p.Times.Write(e.At, p.Now)) + " " + p.t.At(screen.Level(e.Severity)).Render(screen.Level(e.Severity).Shape()) + " " +
 			cell.Clean(e.Text)
 		lines = append(lines, cell.Cut(line, p.Width))
 	}
 	if len(all) == 0 {
-		lines = append(lines, p.t.Dim.Render("Nothing has changed since captop began to watch at "+p.Snapshot.Started.UTC().Format("15:04:05")+"."))
+		lines = append(lines, p.t.Dim.Render("Nothing has changed since captop began to watch at "+p.Times.Write(p.Snapshot.Started, p.Now)+"."))
 	}
 	for len(lines) < rows {
 		lines = append(lines, "")

@@ -52,7 +52,7 @@ func (p painter) circumstances() string {
 	v := p.Snapshot.Verdict
 	var parts []string
 	if !v.Since.IsZero() {
-		parts = append(parts, "since "+v.Since.UTC().Format("15:04:05")+", "+cell.Age(p.Now.Sub(v.Since)))
+		parts = append(parts, p.since(v.Since))
 	}
 	if v.ByDesign {
 		parts = append(parts, "the services act as designed")

@@ -118,11 +118,7 @@ func (p painter) nodeTroubles() []string {
 // nodeTrouble is what a row has no room for: progress of a rejoin, or the error and since when.
 func (p painter) nodeTrouble(n probes.Node) string {
 	if _, _, bad := p.contactState(n.Reach); bad {
-		text := ""
-		if !n.Reach.Since.IsZero() {
-			text = "since " + n.Reach.Since.UTC().Format("15:04:05") + ", " + cell.Age(p.Now.Sub(n.Reach.Since))
-		}
-		return p.t.At(theme.Warning).Render(cell.Cut(text+prefixed(": ", cell.Clean(n.Reach.Error)), p.Width-6))
+		return p.t.At(theme.Warning).Render(cell.Cut(p.outageText(n.Reach), p.Width-6))
 	}
 	return p.rejoin(n, 16)
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/charmbracelet/bubbles/key"
-	tea "github.com/charmbracelet/bubbletea"
 
+	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/keys"
 	"captop/tui/screen"
@@ -16,14 +16,25 @@ import (
 
 // Overview is the first screen.
 type Overview struct {
-	deed Deed
+	deed    Deed
+	keys    keys.Map
+	window  time.Duration // of the charts
+	cursor  time.Time     // whose values the charts read; zero: the newest
+	focused service.Mode  // the group that is looked into; "" is none
+	open    bool          // one of its instances is shown in place of the group
+	chosen  string        // its name
 }
 
 // Deed gives the key that does on this stack what a verdict names by its built-in key; ok is false where nothing does.
 type Deed func(builtin string) (key string, ok bool)
 
+// defaultWindow is long enough to see what led to an alert, and short enough to see a fault of seconds.
+const defaultWindow = 5 * time.Minute
+
 // New makes the screen. The next step names only keys that deed knows.
-func New(_ keys.Map, deed Deed) screen.Screen { return Overview{deed: deed} }
+func New(k keys.Map, deed Deed) screen.Screen {
+	return Overview{deed: deed, keys: k, window: defaultWindow}
+}
 
 // Name gives overview.
 func (Overview) Name() string { return "overview" }
@@ -31,12 +42,10 @@ func (Overview) Name() string { return "overview" }
 // Typing is never so here.
 func (Overview) Typing() bool { return false }
 
-// Bindings are the keys of this screen alone.
-func (Overview) Bindings() []key.Binding { return nil }
-
-// Update knows no keys yet.
-func (o Overview) Update(tea.Msg, screen.Context) (screen.Screen, bool, tea.Cmd) {
-	return o, false, nil
+// Bindings are the keys of the charts.
+func (o Overview) Bindings() []key.Binding {
+	cursor := key.NewBinding(key.WithKeys(o.keys.Left.Keys()...), key.WithHelp(o.keys.Left.Help().Key+" "+o.keys.Right.Help().Key, "read the charts"))
+	return []key.Binding{cursor, o.keys.WindowLonger, o.keys.WindowShorter}
 }
 
 // The least size at which the whole screen fits; smaller ones get the verdict and the states.
@@ -51,7 +60,7 @@ const eventsShare = 0.35
 
 // Draw gives exactly c.Height lines of at most c.Width cells.
 func (o Overview) Draw(c screen.Context) []string {
-	p := painter{Context: c, t: c.Theme, poll: c.Poll(), deed: o.deed}
+	p := painter{Context: c, Overview: o, t: c.Theme, poll: c.Poll()}
 	var lines []string
 	switch {
 	case c.Width < minWidth || c.Height < minHeight:
@@ -67,11 +76,12 @@ func (o Overview) Draw(c screen.Context) []string {
 // painter draws one frame.
 type painter struct {
 	screen.Context
+	Overview
 	t    theme.Theme
 	poll time.Duration
-	deed Deed
 }
 
+// full is the whole screen, in the order in which it is read.
 func (p painter) full() []string {
 	top := p.verdict()
 	if p.Width >= wideWidth {
@@ -80,16 +90,31 @@ func (p painter) full() []string {
 		top = append(top, p.serviceCards(cell.Split(p.Width, 2, 2))...)
 		top = append(top, p.nodeTable()...)
 	}
+	top = append(top, p.fuses()...)
 	next := p.next()
-	free := p.Height - len(top) - len(next)
-	events := min(max(int(float64(free)*eventsShare), 3), 16)
-	charts := free - events
-	if charts < 5 {
-		charts, events = 0, free
-	}
+	charts, events := share(p.Height - len(top) - len(next))
 	lines := append(top, p.charts(charts)...)
 	lines = append(lines, p.events(events)...)
 	return append(lines, next...)
+}
+
+// The least rows of charts and of events with which they say something.
+const (
+	leastCharts = 5
+	leastEvents = 2
+)
+
+// share parts the free rows between charts and events. Where there is no room for both the charts stay: they tell what
+// the verdict does not, and the events have a screen of their own.
+func share(free int) (charts, events int) {
+	switch {
+	case free < 4:
+		return 0, max(free, 0)
+	case free < leastCharts+leastEvents:
+		return free, 0
+	}
+	events = min(max(int(float64(free)*eventsShare), leastEvents), 16)
+	return free - events, events
 }
 
 // tiny keeps what matters most on a screen that is too small for the rest.

@@ -3,6 +3,8 @@ package overview
 import (
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"captop/probes"
@@ -59,17 +61,80 @@ func (p painter) cards() []string {
 	return append(cell.Beside("   ", widths, blocks...), "")
 }
 
-// serviceCard is one service: title, breakers, traffic, latency; more of it where roomy.
+// serviceCard is one mode: its only instance, all of several together, or the one of them that is looked into.
 func (p painter) serviceCard(mode service.Mode, width int, roomy bool) []string {
-	s, count := p.worst(mode)
-	if count == 0 {
+	all := instances(p.Snapshot, mode)
+	if len(all) == 0 {
 		return []string{p.section(p.t.Title.Render("app_"+string(mode)), "", width), p.t.Dim.Render("not watched")}
 	}
-	level, word := p.serviceState(s)
-	title := p.t.Title.Render(cell.Clean(s.Name)) + " " + p.t.State(level, word)
-	if count > 1 {
-		title += p.t.Dim.Render(fmt.Sprintf(" worst of %d", count))
+	if len(all) > 1 {
+		if i := p.index(all); p.focused == mode && p.open && i >= 0 {
+			return p.instanceCard(all[i], width, roomy, p.t.Key.Render("▸ "), p.t.Dim.Render(fmt.Sprintf(" %d of %d", i+1, len(all))))
+		}
+		return p.groupCard(mode, all, width, roomy)
 	}
+	return p.instanceCard(all[0], width, roomy, "", "")
+}
+
+// index is where the chosen instance is, -1 where it has gone.
+func (p painter) index(all []probes.Service) int {
+	return slices.IndexFunc(all, func(s probes.Service) bool { return s.Name == p.chosen })
+}
+
+// groupCard is all instances of a mode: what they do together, and the breakers of the worst one.
+func (p painter) groupCard(mode service.Mode, all []probes.Service, width int, roomy bool) []string {
+	g, worst := p.group(mode), all[0]
+	mark, hint := "", ""
+	if p.focused == mode {
+		mark, hint = p.t.Key.Render("▸ "), p.t.Key.Render(p.keys.Submit.Help().Key)+p.t.Dim.Render(" opens")
+	}
+	title := mark + p.t.Title.Render("app_"+string(mode)) + p.t.Bold.Render(fmt.Sprintf(" ×%d ", len(all))) + p.t.State(p.together(all))
+	lines := []string{p.section(title, hint, width)}
+	if _, _, bad := p.contactState(worst.Reach); bad && !roomy {
+		text := cell.Clean(worst.Name) + ": " + p.outageText(worst.Reach)
+		for _, part := range cell.Wrap(text, width, 2) {
+			lines = append(lines, p.t.At(theme.Warning).Render(part))
+		}
+		for len(lines) < 3 {
+			lines = append(lines, "")
+		}
+	} else if !roomy {
+		for _, link := range worst.Links {
+			lines = append(lines, p.field(cell.Clean(link.Node), p.linkText(link, width-labelWidth)))
+		}
+	}
+	traffic := p.perSecond(g.Rate)
+	if !roomy {
+		return append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.ErrorRatio)), p.field("latency", show(p, g.Latency, p.quantiles)))
+	}
+	lines = append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.ErrorRatio)), p.field("latency", show(p, g.Latency, p.quantiles)))
+	return append(lines, p.roster(all, width)...)
+}
+
+// rosterRows is the room for instances in a card of the height of the others.
+const rosterRows = 6
+
+// roster is one line for each instance, the worst first.
+func (p painter) roster(all []probes.Service, width int) []string {
+	var lines []string
+	for i, s := range all {
+		if i == rosterRows-1 && len(all) > rosterRows {
+			return append(lines, p.t.Dim.Render(fmt.Sprintf("and %d more", len(all)-i)))
+		}
+		name := cell.Left(cell.Clean(s.Name), min(12, width/3))
+		figures := show(p, s.Rate, cell.Count) + p.t.Dim.Render(" req/s p99 ") +
+			show(p, s.Latency, func(l probes.Latency) string { return short(l.P99) })
+		if _, _, bad := p.contactState(s.Reach); bad {
+			figures = p.t.Dim.Render(p.since(s.Reach.Since))
+		}
+		lines = append(lines, cell.Ends(name+" "+p.t.State(p.serviceState(s)), figures, width))
+	}
+	return lines
+}
+
+// instanceCard is one service: title, breakers, traffic, latency; more of it where roomy.
+func (p painter) instanceCard(s probes.Service, width int, roomy bool, before, after string) []string {
+	title := before + p.t.Title.Render(cell.Clean(s.Name)) + " " + p.t.State(p.serviceState(s)) + after
 	note := ""
 	if room := width - cell.Width(title) - 4; room >= cell.Width(host(s.URL)) {
 		note = p.t.Dim.Render(host(s.URL))
@@ -82,26 +147,45 @@ func (p painter) serviceCard(mode service.Mode, width int, roomy bool) []string 
 		lines = append(lines, p.field(cell.Clean(link.Node), p.linkText(link, width-labelWidth)))
 	}
 	if !roomy {
-		return append(lines, p.field("traffic", p.rate(s)+p.t.Dim.Render("   errors ")+p.errors(s)),
+		return append(lines, p.field("traffic", p.perSecond(s.Rate)+p.t.Dim.Render("   errors ")+p.ratio(s.ErrorRatio)),
 			p.field("latency", show(p, s.Latency, p.quantiles)))
 	}
 	return append(lines,
-		p.field("traffic", p.rate(s)), p.field("errors", p.errors(s)+p.t.Dim.Render(" of answers")),
+		p.field("traffic", p.perSecond(s.Rate)), p.field("errors", p.ratio(s.ErrorRatio)+p.t.Dim.Render(" of answers")),
 		p.field("latency", show(p, s.Latency, p.quantiles)),
 		p.field("limit", show(p, s.Limit, cell.Span)+p.t.Dim.Render(" staleness")),
 		p.field("running", show(p, s.Uptime, cell.Age)+p.t.Dim.Render(prefixed(", version ", cell.Clean(s.Version)))),
 		p.field("clock", show(p, s.ClockSkew, func(d time.Duration) string { return cell.Span(d) + p.t.Dim.Render(" off captop's") })))
 }
 
+// since is when something began and how long ago that is, or only the latter where times are relative.
+func (p painter) since(at time.Time) string {
+	switch {
+	case at.IsZero():
+		return ""
+	case p.Times.Relative:
+		return "for " + cell.Age(p.Now.Sub(at))
+	}
+	return "since " + p.Times.Write(at, p.Now) + ", " + cell.Age(p.Now.Sub(at))
+}
+
+// outageText is since when a target does not answer, and its error.
+func (p painter) outageText(r probes.Reach) string {
+	return p.since(r.Since) + prefixed(": ", cell.Clean(r.Error))
+}
+
 // outage is what is known of a target that does not answer, in four lines.
 func (p painter) outage(r probes.Reach, width int) []string {
 	var lines []string
 	if !r.Since.IsZero() {
-		lines = append(lines, p.field("since", r.Since.UTC().Format("15:04:05")+p.t.Dim.Render(", "+cell.Age(p.Now.Sub(r.Since)))))
+		lines = append(lines, p.field("since", strings.TrimPrefix(p.since(r.Since), "since ")))
 	}
 	answered := p.t.Dim.Render("never")
 	if !r.LastUp.IsZero() {
-		answered = r.LastUp.UTC().Format("15:04:05") + p.t.Dim.Render(", "+cell.Age(p.Now.Sub(r.LastUp))+" ago")
+		answered = p.Times.Write(r.LastUp, p.Now)
+		if !p.Times.Relative {
+			answered += p.t.Dim.Render(", " + cell.Age(p.Now.Sub(r.LastUp)) + " ago")
+		}
 	}
 	lines = append(lines, p.field("answered", answered))
 	for i, text := range cell.Wrap(cell.Clean(r.Error), width-labelWidth, 2) {
@@ -136,15 +220,15 @@ func (p painter) linkText(l probes.Link, width int) string {
 	return cell.Left(state, room) + " " + failures
 }
 
-func (p painter) rate(s probes.Service) string {
-	return show(p, s.Rate, func(r float64) string { return cell.Count(r) + p.t.Dim.Render(" req/s") })
+func (p painter) perSecond(rate probes.Reading[float64]) string {
+	return show(p, rate, func(r float64) string { return cell.Count(r) + p.t.Dim.Render(" req/s") })
 }
 
 // errorLimit is the share of failed answers above which the guide asks for a person.
 const errorLimit = 0.05
 
-func (p painter) errors(s probes.Service) string {
-	return show(p, s.ErrorRatio, func(ratio float64) string {
+func (p painter) ratio(errors probes.Reading[float64]) string {
+	return show(p, errors, func(ratio float64) string {
 		switch {
 		case ratio > errorLimit:
 			return p.t.State(theme.Critical, cell.Percent(ratio))

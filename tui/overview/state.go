@@ -1,6 +1,9 @@
 package overview
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"time"
 
 	"captop/probes"
@@ -92,19 +95,53 @@ func breakerLevel(state service.BreakerState) theme.Level {
 	return theme.Unknown
 }
 
-// worst picks the service of a mode that is worst off, and how many there are.
-func (p painter) worst(mode service.Mode) (probes.Service, int) {
-	var found probes.Service
-	count, badness := 0, -1
-	for _, s := range p.Snapshot.Services {
-		if s.Mode != mode {
-			continue
-		}
-		count++
-		state, _ := p.serviceState(s)
-		if rank := [...]int{theme.OK: 0, theme.Warning: 1, theme.Unknown: 2, theme.Critical: 3}[state]; rank > badness {
-			found, badness = s, rank
+// instances are the services of a mode, the worst first where the snapshot says so.
+func instances(s *probes.Snapshot, mode service.Mode) []probes.Service {
+	rank := map[string]int{}
+	for _, group := range s.Groups {
+		for i, name := range group.Instances {
+			rank[name] = i
 		}
 	}
-	return found, count
+	var all []probes.Service
+	for _, one := range s.Services {
+		if one.Mode == mode {
+			all = append(all, one)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b probes.Service) int { return cmp.Compare(rank[a.Name], rank[b.Name]) })
+	return all
+}
+
+// badness orders levels: what is not known may be worse than what is degraded.
+func badness(l theme.Level) int {
+	return [...]int{theme.OK: 0, theme.Warning: 1, theme.Unknown: 2, theme.Critical: 3}[l]
+}
+
+// together is the state of several instances: as long as one serves, the others are lost redundancy.
+func (p painter) together(all []probes.Service) (theme.Level, string) {
+	worst, word, serving := theme.OK, "ok", 0
+	for i, s := range all {
+		level, says := p.serviceState(s)
+		if level == theme.OK || level == theme.Warning {
+			serving++
+		}
+		if i == 0 || badness(level) > badness(worst) {
+			worst, word = level, says
+		}
+	}
+	if serving == len(all) || serving == 0 {
+		return worst, word
+	}
+	return theme.Warning, fmt.Sprintf("%d/%d serve", serving, len(all))
+}
+
+// group is what is known of all instances of a mode together; an empty one where nothing is.
+func (p painter) group(mode service.Mode) probes.Group {
+	for _, group := range p.Snapshot.Groups {
+		if group.Mode == mode {
+			return group
+		}
+	}
+	return probes.Group{Mode: mode}
 }
