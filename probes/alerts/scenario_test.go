@@ -37,6 +37,7 @@ type scenario struct {
 	name    string
 	rules   string // a file
 	step    time.Duration
+	job     string
 	targets map[string][]scrape // by instance
 }
 
@@ -77,7 +78,7 @@ func (s scenario) play(t *testing.T, e *Engine, after func(step int, edges []Edg
 			if step >= len(s.targets[instance]) {
 				continue
 			}
-			scraped, of := s.targets[instance][step], map[string]string{"job": "app", "instance": instance}
+			scraped, of := s.targets[instance][step], map[string]string{"job": s.job, "instance": instance}
 			switch scraped.outcome {
 			case answered:
 				if err := e.Ingest(of, scraped.text(), at, nil); err != nil {
@@ -115,12 +116,12 @@ func (s scenario) input() []inputSeries {
 			}
 		}
 		for _, series := range slices.Sorted(maps.Keys(names)) {
-			all = append(all, inputSeries{qualified(series, instance), notation(scrapes, func(scraped scrape) (float64, bool) {
+			all = append(all, inputSeries{s.qualified(series, instance), notation(scrapes, func(scraped scrape) (float64, bool) {
 				v, ok := scraped.page[series]
 				return v, ok && scraped.outcome == answered
 			})})
 		}
-		all = append(all, inputSeries{qualified("up", instance), notation(scrapes, func(scraped scrape) (float64, bool) {
+		all = append(all, inputSeries{s.qualified("up", instance), notation(scrapes, func(scraped scrape) (float64, bool) {
 			if scraped.outcome == answered {
 				return 1, true
 			}
@@ -153,12 +154,12 @@ func notation(scrapes []scrape, value func(scrape) (float64, bool)) string {
 }
 
 // qualified puts the target's labels on a series.
-func qualified(series, instance string) string {
+func (s scenario) qualified(series, instance string) string {
 	name, rest, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")
 	if rest != "" {
 		rest += ","
 	}
-	return fmt.Sprintf(`%s{%sinstance=%q,job="app"}`, name, rest, instance)
+	return fmt.Sprintf("%s{%sinstance=%q,job=%q}", name, rest, instance, s.job)
 }
 
 // Parts of a promtool test file.
@@ -288,8 +289,8 @@ func selectorOf(of map[string]string) string {
 }
 
 // compare plays the story to captop's engine and has promtool check that Prometheus comes to the same at every step. It
-// gives how often each state was seen, so that callers can tell a story in which nothing happens.
-func (s scenario) compare(t *testing.T) map[State]int {
+// gives the steps that each alert was in each state, so that callers can tell a story in which nothing happens.
+func (s scenario) compare(t *testing.T) map[string]map[State]int {
 	t.Helper()
 	path, err := filepath.Abs(s.rules)
 	if err != nil {
@@ -304,12 +305,15 @@ func (s scenario) compare(t *testing.T) map[State]int {
 	for _, group := range rules.groups {
 		file.GroupEvalOrder = append(file.GroupEvalOrder, group.name)
 	}
-	test, seen := promtoolTest{Interval: span(s.step), Name: s.name, InputSeries: s.input()}, map[State]int{}
+	test, seen := promtoolTest{Interval: span(s.step), Name: s.name, InputSeries: s.input()}, map[string]map[State]int{}
 	s.play(t, e, func(step int, _ []Edge) {
 		test.expect(t, e, rules, s.at(step))
 		for _, rule := range e.Rules() {
+			if seen[rule.Name] == nil {
+				seen[rule.Name] = map[State]int{}
+			}
 			for _, alert := range rule.Alerts {
-				seen[alert.State]++
+				seen[rule.Name][alert.State]++
 			}
 		}
 	})
