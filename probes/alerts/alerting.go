@@ -29,6 +29,7 @@ type alertingRule struct {
 	measures []Measure
 	at       time.Time // of the last evaluation
 	err      error
+	turn     int // whose annotations are expanded next, where there are many
 }
 
 // alert is one alert of a rule.
@@ -36,7 +37,7 @@ type alert struct {
 	labels labels.Labels
 	named  map[string]string // the same, to be shown
 	source labels.Labels     // of the sample, without the metric's name
-	sample promql.Sample     // at which it began
+	sample promql.Sample     // the last for which the expression held
 	state  State
 	value  float64
 	lost   bool
@@ -86,7 +87,7 @@ func (r *alertingRule) evaluate(e *Engine, g *group, at time.Time) ([]promql.Sam
 
 // step is one evaluation: it asks, then moves every alert on.
 func (r *alertingRule) step(e *Engine, g *group, at time.Time) ([]promql.Sample, []Edge, error) {
-	found, err := e.vector(context.Background(), r.expr, at.Add(-g.offset))
+	found, err := r.ask(e, at.Add(-g.offset))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -94,17 +95,16 @@ func (r *alertingRule) step(e *Engine, g *group, at time.Time) ([]promql.Sample,
 	if err != nil {
 		return nil, nil, err
 	}
-	r.measure(e, at.Add(-g.offset))
 	was := r.states()
 	for of, now := range holding {
 		known, ok := r.active[of]
 		if !ok || known.state == Inactive {
 			r.active[of], known = now, now
 		}
-		known.value, known.seen, known.source = now.value, at, now.source
-		r.describe(e, known, now.sample, at)
+		known.value, known.seen, known.source, known.sample = now.value, at, now.source, now.sample
 	}
 	count := 0
+	var current []*alert
 	var samples []promql.Sample
 	for _, of := range r.sorted() {
 		a := r.active[of]
@@ -113,6 +113,9 @@ func (r *alertingRule) step(e *Engine, g *group, at time.Time) ([]promql.Sample,
 			continue
 		}
 		count++
+		if holds {
+			current = append(current, a)
+		}
 		samples = append(samples, r.series(a, at.Add(-g.offset))...)
 	}
 	if g.limit > 0 && count > g.limit {
@@ -120,6 +123,7 @@ func (r *alertingRule) step(e *Engine, g *group, at time.Time) ([]promql.Sample,
 		err, samples = fmt.Errorf("%d alerts, and the group's limit is %d", count, g.limit), nil
 	}
 	r.thaw(e.store, g, at)
+	r.describe(e, current, was, at)
 	return samples, r.edges(was, at), err
 }
 

@@ -103,6 +103,7 @@ func (e *Engine) Swap(rules *Rules) error {
 	for _, before := range old {
 		e.inherit(before)
 	}
+	e.store.readAgain(rules.ranges())
 	e.show()
 	return nil
 }

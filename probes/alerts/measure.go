@@ -22,6 +22,8 @@ type comparison struct {
 	value, limit string // expressions
 	op           string
 	match        *parser.VectorMatching // nil where one side is a scalar
+	fixed        *float64               // the limit, where it is a number
+	whole        bool                   // the expression is nothing else
 }
 
 // mirrored are the comparisons as they read from the right.
@@ -37,19 +39,32 @@ func findComparison(expr string) *comparison {
 	if err != nil {
 		return nil
 	}
+	whole := true
 	for {
-		switch node := parsed.(type) {
-		case *parser.ParenExpr:
-			parsed = node.Expr
-			continue
+		switch node := bare(parsed).(type) {
 		case *parser.BinaryExpr:
 			if node.Op == parser.LAND || node.Op == parser.LUNLESS {
-				parsed = node.LHS
+				parsed, whole = node.LHS, false
 				continue
 			}
-			return asComparison(node)
+			found := asComparison(node)
+			if found != nil {
+				found.whole = whole
+			}
+			return found
 		}
 		return nil
+	}
+}
+
+// bare is an expression without the brackets around it.
+func bare(expr parser.Expr) parser.Expr {
+	for {
+		inner, ok := expr.(*parser.ParenExpr)
+		if !ok {
+			return expr
+		}
+		expr = inner.Expr
 	}
 }
 
@@ -58,14 +73,59 @@ func asComparison(node *parser.BinaryExpr) *comparison {
 		return nil
 	}
 	left, right := node.LHS.Type() == parser.ValueTypeVector, node.RHS.Type() == parser.ValueTypeVector
-	made := &comparison{value: node.LHS.String(), limit: node.RHS.String(), op: node.Op.String()}
+	made, limit := &comparison{value: node.LHS.String(), limit: node.RHS.String(), op: node.Op.String()}, node.RHS
 	switch {
 	case left && right:
 		made.match = node.VectorMatching
 	case right:
+		limit = node.LHS
 		made.value, made.limit, made.op = made.limit, made.value, mirrored[node.Op].String()
 	}
+	if number, ok := bare(limit).(*parser.NumberLiteral); ok {
+		made.fixed = &number.Val
+	}
 	return made
+}
+
+// holds says whether a value is beyond a limit.
+func (c *comparison) holds(value, limit float64) bool {
+	switch c.op {
+	case ">":
+		return value > limit
+	case ">=":
+		return value >= limit
+	case "<":
+		return value < limit
+	case "<=":
+		return value <= limit
+	case "==":
+		return value == limit
+	}
+	return value != limit
+}
+
+// ask evaluates the rule's expression, and what it measures.
+func (r *alertingRule) ask(e *Engine, at time.Time) (promql.Vector, error) {
+	if r.compare == nil || !r.compare.whole || r.compare.fixed == nil {
+		found, err := e.vector(context.Background(), r.expr, at)
+		if err == nil {
+			r.measure(e, at)
+		}
+		return found, err
+	}
+	// Most rules compare with a number. Their left side is evaluated once, for both.
+	values, err := e.vector(context.Background(), r.compare.value, at)
+	if err != nil {
+		return nil, err
+	}
+	r.keepMeasures(r.compare.pairs(values, promql.Vector{{F: *r.compare.fixed}}))
+	found := values[:0]
+	for _, s := range values {
+		if r.compare.holds(s.F, *r.compare.fixed) {
+			found = append(found, s)
+		}
+	}
+	return found, nil
 }
 
 // measure evaluates both sides of the comparison, and keeps the values nearest to their limits. There are none where the
@@ -83,7 +143,12 @@ func (r *alertingRule) measure(e *Engine, at time.Time) {
 	if err != nil {
 		return
 	}
-	found := r.compare.pairs(values, limits)
+	r.keepMeasures(r.compare.pairs(values, limits))
+}
+
+// keepMeasures keeps those nearest to their limits.
+func (r *alertingRule) keepMeasures(found []pair) {
+	r.measures = nil
 	for i := range found {
 		found[i].excess = r.compare.excess(found[i])
 	}
@@ -125,7 +190,7 @@ func (c *comparison) pairs(values, limits promql.Vector) []pair {
 			return nil
 		}
 		for _, v := range values {
-			found = append(found, pair{labels: nameless(v.Metric), value: v.F, limit: limits[0].F})
+			found = append(found, pair{labels: v.Metric, value: v.F, limit: limits[0].F})
 		}
 		return found
 	}
@@ -181,11 +246,4 @@ func (c *comparison) result(many, one labels.Labels) labels.Labels {
 		builder.Del(c.match.MatchingLabels...)
 	}
 	return builder.Labels()
-}
-
-func nameless(of labels.Labels) labels.Labels {
-	if !of.Has(model.MetricNameLabel) {
-		return of
-	}
-	return labels.NewBuilder(of).Del(model.MetricNameLabel).Labels()
 }

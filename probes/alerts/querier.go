@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -130,20 +131,25 @@ type iterator struct {
 	hasHead bool
 	headMax int64
 
-	single  bool // the series is one sample, (t, v)
-	started bool
-	t       int64
-	v       float64
+	plain  bool // the series is points, as they are
+	points []point
+	one    [1]point
+	at     int // in points; -1 before the first
 }
 
 func (it *iterator) reset(v *view) {
 	x := v.series
-	it.closed, it.inner, it.single, it.started, it.hasHead = nil, nil, false, false, false
+	it.closed, it.inner, it.hasHead, it.at = nil, nil, false, -1
 	if v.newestBy != 0 && x.lastT <= v.newestBy {
-		it.single, it.t, it.v = true, x.lastT, x.lastV
+		it.one[0] = point{x.lastT, x.lastV}
+		it.plain, it.points = true, it.one[:]
 		return
 	}
-	it.closed = x.closed
+	if len(x.recent) > 0 && x.recent[0].t < v.from {
+		it.plain, it.points = true, x.recent
+		return
+	}
+	it.plain, it.closed = false, x.closed
 	for len(it.closed) > 0 && it.closed[0].max < v.from {
 		it.closed = it.closed[1:]
 	}
@@ -168,13 +174,9 @@ func (it *iterator) advance() bool {
 }
 
 func (it *iterator) Next() chunkenc.ValueType {
-	if it.single {
-		if it.started {
-			it.single = false
-			return chunkenc.ValNone
-		}
-		it.started = true
-		return chunkenc.ValFloat
+	if it.plain {
+		it.at++
+		return it.point()
 	}
 	for {
 		if it.inner != nil {
@@ -189,12 +191,13 @@ func (it *iterator) Next() chunkenc.ValueType {
 }
 
 func (it *iterator) Seek(t millis) chunkenc.ValueType {
-	if it.single {
-		if it.started = true; it.t >= t {
-			return chunkenc.ValFloat
+	if it.plain {
+		it.at = max(it.at, 0)
+		if left := it.points[min(it.at, len(it.points)):]; len(left) > 0 && left[0].t < t {
+			further, _ := slices.BinarySearchFunc(left, t, func(p point, t int64) int { return cmp.Compare(p.t, t) })
+			it.at += further
 		}
-		it.single = false
-		return chunkenc.ValNone
+		return it.point()
 	}
 	for {
 		if it.inner != nil && it.max >= t {
@@ -208,16 +211,24 @@ func (it *iterator) Seek(t millis) chunkenc.ValueType {
 	}
 }
 
+// point says whether there is one at the place that was reached.
+func (it *iterator) point() chunkenc.ValueType {
+	if it.at < len(it.points) {
+		return chunkenc.ValFloat
+	}
+	return chunkenc.ValNone
+}
+
 func (it *iterator) At() (int64, float64) {
-	if it.single {
-		return it.t, it.v
+	if it.plain {
+		return it.points[it.at].t, it.points[it.at].v
 	}
 	return it.inner.At()
 }
 
 func (it *iterator) AtT() int64 {
-	if it.single {
-		return it.t
+	if it.plain {
+		return it.points[it.at].t
 	}
 	return it.inner.AtT()
 }
@@ -232,7 +243,7 @@ func (it *iterator) AtFloatHistogram(*histogram.FloatHistogram) (int64, *histogr
 }
 
 func (it *iterator) Err() error {
-	if it.inner == nil {
+	if it.plain || it.inner == nil {
 		return nil
 	}
 	return it.inner.Err()

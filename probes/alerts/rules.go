@@ -280,3 +280,24 @@ func lookBack(expr string) (time.Duration, error) {
 	}
 	return max(0, time.Duration(now.UnixMilli()-from+1)*time.Millisecond), nil
 }
+
+// ranges tells how far back the rules read more than one sample, in milliseconds, by the metric's name.
+func (r *Rules) ranges() map[string]int64 {
+	back := map[string]int64{}
+	for _, group := range r.groups {
+		for _, rule := range group.rules {
+			parsed, err := promQL.ParseExpr(rule.expr)
+			if err != nil {
+				continue // Parse has refused it
+			}
+			parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
+				if of, ok := node.(*parser.MatrixSelector); ok {
+					read := of.VectorSelector.(*parser.VectorSelector)
+					back[read.Name] = max(back[read.Name], (of.Range + read.OriginalOffset + group.offset + time.Second).Milliseconds())
+				}
+				return nil
+			})
+		}
+	}
+	return back
+}

@@ -7,13 +7,22 @@ import (
 	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
-	"github.com/prometheus/prometheus/promql"
 )
 
-// describe expands the annotations that are shown, for the sample at which the alert's expression holds.
-func (r *alertingRule) describe(e *Engine, a *alert, s promql.Sample, at time.Time) {
-	a.summary = r.expand(e, r.annotations["summary"], s, at)
-	a.description = r.expand(e, r.annotations["description"], s, at)
+// describedAtOnce is how many alerts of a rule have their annotations expanded in one evaluation; a template takes as
+// long as a small query. Where there are more they take turns, but for those whose state changed.
+const describedAtOnce = 20
+
+// describe expands the annotations that are shown, for alerts whose expression holds.
+func (r *alertingRule) describe(e *Engine, holding []*alert, was map[labels.Labels]moment, at time.Time) {
+	r.turn = (r.turn + describedAtOnce) % max(1, len(holding))
+	for i, a := range holding {
+		distance := (i - r.turn + len(holding)) % len(holding)
+		if before := was[a.labels]; distance < describedAtOnce || before.alert != a || before.state != a.state {
+			a.summary = r.expand(e, r.annotations["summary"], a.sample, at)
+			a.description = r.expand(e, r.annotations["description"], a.sample, at)
+		}
+	}
 }
 
 // show gives the rule as it is now.

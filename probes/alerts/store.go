@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -26,13 +27,15 @@ type store struct {
 	lastRef uint64
 	byName  map[string]*metric
 	all     map[labels.Labels]*series
-	swept   int64 // when old samples were last dropped, in milliseconds
+	swept   int64            // when old samples were last dropped, in milliseconds
+	ranges  map[string]int64 // how far back the rules read more than one sample, in milliseconds, by metric
 
 	cache sync.Mutex // guards the found of every metric; taken after mu
 }
 
 // metric are the series of one name.
 type metric struct {
+	back   int64                // as in ranges
 	series []*series            // never changed in place but at its end
 	found  map[string][]*series // by matchers; emptied when series change
 }
@@ -41,13 +44,21 @@ type metric struct {
 type series struct {
 	ref    uint64
 	labels labels.Labels
+	metric *metric
 	closed []chunk // full, oldest first, not changed any more
 	head   *chunkenc.XORChunk
 	append chunkenc.Appender
 	min    int64 // of head
 	lastT  int64
 	lastV  float64
-	gone   bool // dropped for its age: who holds it has to look it up anew
+	gone   bool    // dropped for its age: who holds it has to look it up anew
+	recent []point // the last samples once more, where rules read them again and again: so nobody has to unpack them
+}
+
+// point is a sample as it is.
+type point struct {
+	t int64
+	v float64
 }
 
 // chunk is a full piece of a series.
@@ -66,14 +77,14 @@ func (s *store) series(of labels.Labels) *series {
 		return known
 	}
 	s.lastRef++
-	made := &series{ref: s.lastRef, labels: of, lastT: math.MinInt64}
-	s.all[of] = made
 	name := of.Get(model.MetricNameLabel)
 	under := s.byName[name]
 	if under == nil {
-		under = &metric{}
+		under = &metric{back: s.ranges[name]}
 		s.byName[name] = under
 	}
+	made := &series{ref: s.lastRef, labels: of, metric: under, lastT: math.MinInt64}
+	s.all[of] = made
 	under.series = append(under.series, made)
 	under.found = nil
 	return made
@@ -97,6 +108,35 @@ func (x *series) add(t int64, v float64) {
 	}
 	x.append.Append(0, t, v)
 	x.lastT, x.lastV = t, v
+	if back := x.metric.back; back > 0 {
+		x.remember(point{t, v}, t-back)
+	}
+}
+
+// remember adds to recent, and lets go of what is older than rules read. What was handed to a reader is not touched.
+func (x *series) remember(p point, from int64) {
+	if len(x.recent) == cap(x.recent) {
+		old, _ := slices.BinarySearchFunc(x.recent, from, func(p point, t int64) int { return cmp.Compare(p.t, t) })
+		old = max(0, old-1) // one sample more, so that it is seen that nothing is missing
+		left := x.recent[old:]
+		x.recent = append(make([]point, 0, len(left)+len(left)/4+8), left...)
+	}
+	x.recent = append(x.recent, p)
+}
+
+// readAgain tells how far back the rules read more than one sample, by metric.
+func (s *store) readAgain(ranges map[string]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ranges = ranges
+	for name, under := range s.byName {
+		if under.back = ranges[name]; under.back > 0 {
+			continue
+		}
+		for _, x := range under.series {
+			x.recent = nil
+		}
+	}
 }
 
 // stale says whether the series has ended.
