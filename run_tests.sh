@@ -12,6 +12,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need redis-server redis-server
 need redis-benchmark redis-tools
 need tmux tmux
+need promtool prometheus
 need gcc gcc # the race detector links with it
 if docker info >/dev/null 2>&1; then
   need docker-compose docker-compose
@@ -29,9 +30,16 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] || as_root=(sudo)
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Debian starts these two as services, now and at each boot. The tests need the programs only, and ports of their own.
+  for service in redis-server prometheus; do
+    case " ${missing[*]} " in *" $service "*) ;; *) continue ;; esac
+    "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true # it may never have started
+    "${as_root[@]}" update-rc.d "$service" disable
+  done
 fi
 [ -z "${CAPTOP_NO_DOCKER:-}" ] || echo "NOT TESTED: no Docker engine answers here, so the compose stack is not brought up"
 redis-server --version
+promtool --version 2>&1 | head -1
 tmux -V
 go version
 
