@@ -17,14 +17,17 @@ const tick = time.Second
 
 // stack makes the Inputs of a stack, well unless a test changes it.
 type stack struct {
-	at     time.Time
-	health map[string]*api.HealthBody
-	broken map[string]Input // by "target/part": replaces Fault, Error, Status, Body
-	state  map[string]string
-	since  time.Time // of every breaker
-	info   map[string]string
-	took   map[string]time.Duration
-	total  map[string][2]int // requests of 200 and 503
+	at      time.Time
+	names   []string // of services
+	skew    map[string]time.Duration
+	health  map[string]*api.HealthBody
+	broken  map[string]Input // by "target/part": replaces Fault, Error, Status, Body
+	state   map[string]string
+	since   time.Time // of every breaker
+	info    map[string]string
+	took    map[string]time.Duration
+	total   map[string][2]int // requests of 200 and 503
+	growing map[string][2]int // by this much at each poll
 }
 
 func targets() Targets {
@@ -45,17 +48,11 @@ func newState(t testing.TB, targets Targets, poll time.Duration, started time.Ti
 }
 
 func newStack() *stack {
-	s := &stack{at: epoch, since: epoch.Add(-time.Hour), health: map[string]*api.HealthBody{}, broken: map[string]Input{},
+	s := &stack{at: epoch, names: []string{"app_cp", "app_ap"}, skew: map[string]time.Duration{}, since: epoch.Add(-time.Hour), health: map[string]*api.HealthBody{}, broken: map[string]Input{},
 		state: map[string]string{}, info: map[string]string{}, took: map[string]time.Duration{},
-		total: map[string][2]int{"app_cp": {100, 0}, "app_ap": {100, 0}}}
+		total: map[string][2]int{}, growing: map[string][2]int{}}
 	for _, target := range targets().Services {
-		body := &api.HealthBody{Status: api.StatusOK, Mode: target.Mode, Instance: "i", MaxStalenessMS: 5000, UptimeSeconds: 60}
-		for _, node := range []string{service.G1, service.G2} {
-			body.Nodes = append(body.Nodes, api.NodeBody{Name: node, Reachable: true, Since: epoch.Add(-time.Hour), RunID: "run" + node,
-				Breaker: "CLOSED", StalenessMS: 20})
-			s.state[target.Name+"/"+node] = "CLOSED"
-		}
-		s.health[target.Name] = body
+		s.join(target.Name, target.Mode)
 	}
 	for _, node := range []string{service.G1, service.G2} {
 		s.info[node] = "run_id:run" + node + "\r\nrole:master\r\nuptime_in_seconds:3600\r\nused_memory:1000\r\nmaxmemory:0\r\n" +
@@ -63,6 +60,17 @@ func newStack() *stack {
 		s.took[node] = time.Millisecond
 	}
 	return s
+}
+
+// join adds an instance that is well.
+func (s *stack) join(name string, mode service.Mode) {
+	body := &api.HealthBody{Status: api.StatusOK, Mode: mode, Instance: "i", MaxStalenessMS: 5000, UptimeSeconds: 60}
+	for _, node := range []string{service.G1, service.G2} {
+		body.Nodes = append(body.Nodes, api.NodeBody{Name: node, Reachable: true, Since: epoch.Add(-time.Hour), RunID: "run" + node,
+			Breaker: "CLOSED", StalenessMS: 20})
+		s.state[name+"/"+node] = "CLOSED"
+	}
+	s.health[name], s.total[name] = body, [2]int{100, 0}
 }
 
 // node changes what one service says of one node.
@@ -110,14 +118,16 @@ func (s *stack) poll(t testing.TB) []Input {
 		}
 		inputs = append(inputs, in)
 	}
-	for _, svc := range []string{"app_cp", "app_ap"} {
-		s.health[svc].Time = s.at
+	for _, svc := range s.names {
+		s.health[svc].Time = s.at.Add(s.skew[svc])
 		add(svc, PartHealth, marshal(t, s.health[svc]))
 		breakers := api.BreakersBody{Mode: s.health[svc].Mode}
 		for _, node := range []string{service.G1, service.G2} {
 			breakers.Breakers = append(breakers.Breakers, api.BreakerBody{Node: node, State: s.state[svc+"/"+node], Since: s.since})
 		}
 		add(svc, PartBreakers, marshal(t, breakers))
+		more := s.growing[svc]
+		s.total[svc] = [2]int{s.total[svc][0] + more[0], s.total[svc][1] + more[1]}
 		add(svc, PartMetrics, page(s.total[svc]))
 	}
 	add(service.G1, PartInfo, s.info[service.G1])

@@ -14,7 +14,10 @@ type finding struct {
 	sentence  string
 	since     time.Time
 	byDesign  bool
-	next, key string
+	next      string
+	keys      []string
+	about     string // the node that it is about, where what follows from it would only repeat it
+	follows   string // the node from whose trouble it follows
 }
 
 // rank orders severities for a verdict: what captop cannot tell may be bad, so it comes before a warning.
@@ -27,7 +30,7 @@ func Diagnose(s *Snapshot) Verdict {
 	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
 		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
-		identityFindings, trafficFindings, partFindings,
+		identityFindings, trafficFindings, partFindings, clockFindings, versionFindings,
 	} {
 		if blind {
 			break
@@ -45,9 +48,17 @@ func Diagnose(s *Snapshot) Verdict {
 	slices.SortStableFunc(found, func(a, b finding) int { return rank(b.severity) - rank(a.severity) })
 	worst := found[0]
 	v := Verdict{Situation: worst.situation, Severity: worst.severity, Sentence: worst.sentence, Since: worst.since,
-		ByDesign: worst.byDesign, NextStep: worst.next, Key: worst.key}
+		ByDesign: worst.byDesign, NextStep: worst.next, Keys: worst.keys}
 	for _, f := range found[1:] {
-		v.Also = append(v.Also, f.sentence)
+		if f.follows == "" || !slices.ContainsFunc(found, func(cause finding) bool { return cause.about == f.follows }) {
+			v.Also = append(v.Also, f.sentence)
+		}
+		if !f.since.IsZero() && (v.FirstAt.IsZero() || f.since.Before(v.FirstAt)) {
+			v.First, v.FirstAt = f.sentence, f.since
+		}
+	}
+	if !v.FirstAt.Before(worst.since) {
+		v.First, v.FirstAt = "", time.Time{}
 	}
 	return v
 }

@@ -98,6 +98,23 @@ func TestVerdicts(t *testing.T) {
 		{"AOF fails", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok", "aof_last_write_status:err") },
 			"g1_aof_failed", Critical, false, "append-only"},
 		{"memory short", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1050") }, "g1_memory", Warning, false, "95 %"},
+		{"out of memory", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction") },
+			"g1_out_of_memory", Critical, false, "refuses writes (OOM)"},
+		{"BGSAVE fails", func(s *stack) { replace(s, service.G2, "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err") },
+			"g2_rdb_failed", Warning, false, "MISCONF"},
+		{"clients at the limit", func(s *stack) { info(s, service.G2, "connected_clients", "95\r\nmaxclients:100") }, "g2_clients", Warning,
+			false, "95 of 100 clients"},
+		{"no more clients", out(service.G2, Nonsense, "ERR max number of clients reached"), "g2_nonsense", Critical, true,
+			"takes no more clients (maxclients)"},
+		{"ap's clock is ahead", func(s *stack) { s.skew["app_ap"] = 5 * time.Second }, "ap_clock", Warning, false, "5s ahead of captop's"},
+		{"cp's clock is behind", func(s *stack) { s.skew["app_cp"] = -time.Minute }, "cp_clock", Warning, false, "59s behind captop's"},
+		{"captop's clock is off", func(s *stack) { s.skew["app_cp"], s.skew["app_ap"] = time.Hour, time.Hour }, "captop_clock", Warning, false,
+			"The clock of this host"},
+		{"errors", func(s *stack) { s.growing["app_cp"] = [2]int{30, 20} }, "cp_errors", Critical, false, "app_cp answered 40 %"},
+		{"few errors", func(s *stack) { s.growing["app_cp"] = [2]int{98, 2} }, "cp_errors", Warning, false, "2.0 %"},
+		{"errors are over", func(s *stack) {
+			s.total["app_cp"] = [2]int{200, 100} // in one poll, and none after it
+		}, "cp_recovering", Warning, false, "app_cp recovers: no error for 5"},
 		{"one Redis for both", func(s *stack) { s.info[service.G2] = s.info[service.G1] }, "same_redis", Critical, false, "no second copy"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

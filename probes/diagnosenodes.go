@@ -2,6 +2,8 @@ package probes
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"captop/service"
@@ -78,6 +80,9 @@ func bothOut(outages []outage) finding {
 
 // word says what is wrong with the node itself.
 func (o outage) word() string {
+	if o.fullHouse() {
+		return "takes no more clients (maxclients)"
+	}
 	switch o.node.Reach.Contact {
 	case Up:
 		return "is cut off from the services"
@@ -95,6 +100,11 @@ func (o outage) word() string {
 	return "cannot be reached by the services"
 }
 
+// fullHouse says whether the node refuses everybody for want of room for another connection.
+func (o outage) fullHouse() bool {
+	return strings.Contains(o.node.Reach.Error, "max number of clients reached")
+}
+
 // justBack says whether the node answers captop again since a moment ago, so that the services may not have noticed.
 func (o outage) justBack(s *Snapshot) bool {
 	return o.node.Reach.Since.Sub(s.Started) > 2*s.Poll && s.At.Sub(o.node.Reach.Since) < settled
@@ -102,7 +112,7 @@ func (o outage) justBack(s *Snapshot) bool {
 
 func (o outage) finding(s *Snapshot) (finding, bool) {
 	n, name := o.node, o.node.Name
-	f := finding{since: o.since, severity: Critical, byDesign: len(o.cut) > 0}
+	f := finding{since: o.since, severity: Critical, byDesign: len(o.cut) > 0, about: name}
 	switch {
 	case n.Reach.Contact == Up && len(o.cut) == 0:
 		return f, false
@@ -110,8 +120,13 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 		f.situation = short(name) + "_returning"
 		f.sentence = fmt.Sprintf("%s is back; %s have not taken it up again yet; %s.", name, and(names(o.cut)), o.effects())
 		f.next = "Wait for the breakers' next probe, a few seconds."
+	case n.Reach.Contact == Up && len(o.disagreeing()) > 0:
+		f.situation, f.byDesign = short(name)+"_disputed", false
+		f.sentence = fmt.Sprintf("%s cannot reach %s, and %s can: the trouble lies between, not at %s; %s.", and(names(o.cut)), name,
+			and(names(o.disagreeing())), name, o.effects())
+		f.next = fmt.Sprintf("Look at the host and the network of %s. It says: %s", and(names(o.cut)), o.details)
 	case n.Reach.Contact == Up:
-		f.situation = short(name) + "_cut"
+		f.situation, f.keys = short(name)+"_cut", []string{"h"}
 		f.sentence = fmt.Sprintf("%s cannot reach %s, though it answers captop: the link is cut; %s.", and(names(o.cut)), name,
 			o.effects())
 		f.next = fmt.Sprintf("Look at the network, the address and the password between %s and %s. It says: %s",
@@ -127,7 +142,7 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 	default:
 		f.situation = short(name) + "_" + n.Reach.Contact.String()
 		f.sentence = fmt.Sprintf("%s %s; %s.", name, o.word(), o.effects())
-		f.next, f.key = o.nextStep()
+		f.next, f.keys = o.nextStep()
 	}
 	if len(o.cut) > 0 && !anyCP(o.cut) && n.Reach.Contact == Up {
 		f.severity = Warning // AP goes on with the other node
@@ -135,22 +150,36 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 	return f, true
 }
 
-func (o outage) nextStep() (next, key string) {
+// disagreeing are services that reach the node while another instance of the same mode does not.
+func (o outage) disagreeing() []Service {
+	var all []Service
+	for _, svc := range o.reach {
+		if slices.ContainsFunc(o.cut, func(other Service) bool { return other.Mode == svc.Mode }) {
+			all = append(all, svc)
+		}
+	}
+	return all
+}
+
+func (o outage) nextStep() (next string, keys []string) {
 	name := o.node.Name
+	if o.fullHouse() {
+		return fmt.Sprintf("Close clients of %s that nobody needs (CLIENT LIST shows their age), or raise maxclients.", name), nil
+	}
 	switch o.node.Reach.Contact {
 	case Loading:
-		return "Wait: Redis answers when its data is read. Watch its log for progress.", ""
+		return "Wait: Redis answers when its data is read. Watch its log for progress.", nil
 	case Denied:
-		return fmt.Sprintf("Correct the password of %s in the services' and captop's settings.", name), ""
+		return fmt.Sprintf("Correct the password of %s in the services' and captop's settings.", name), nil
 	case Hung:
-		return fmt.Sprintf("See whether the process of %s is paused or its disk stalls, and whether its network is cut.", name), ""
+		return fmt.Sprintf("See whether the process of %s is paused or its disk stalls, and whether its network is cut.", name), []string{"h"}
 	case Nonsense:
-		return fmt.Sprintf("Check the address of %s and what listens there.", name), ""
+		return fmt.Sprintf("Check the address of %s and what listens there.", name), nil
 	}
 	if name == service.G2 {
-		return "Restart db_g2; its data is settled with db_g1 before it is believed.", "r"
+		return "Restart db_g2; its data is settled with db_g1 before it is believed.", []string{"r"}
 	}
-	return fmt.Sprintf("Start %s and watch it rejoin.", name), ""
+	return fmt.Sprintf("Start %s and watch it rejoin.", name), nil
 }
 
 // effects says what each affected service does, which is what its mode promises.

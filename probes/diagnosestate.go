@@ -13,6 +13,8 @@ const (
 	stuckAfter     = 30 * time.Second       // a breaker that stays OPEN before a node that answers
 	slowNode       = 100 * time.Millisecond // median round trip of INFO
 	fullMemory     = 0.9                    // share of maxmemory
+	fullClients    = 0.9                    // share of maxclients
+	quietPolls     = 3                      // without an error: a service has recovered
 	warnErrors     = 0.01                   // share of answers of 500 and above
 	criticalErrors = 0.05
 	fewRequests    = 10               // in the window; fewer are no outage by themselves
@@ -28,12 +30,12 @@ func breakerFindings(s *Snapshot) []finding {
 			!nodeUp(s, link.Node) {
 			return
 		}
-		f := finding{situation: short(svc.Name) + "_breaker", severity: Warning, since: b.Value.Since,
+		f := finding{situation: short(svc.Name) + "_breaker", severity: Warning, since: b.Value.Since, follows: link.Node,
 			sentence: fmt.Sprintf("%s's breaker before %s is %s, though the node answers: it is about to try it again.",
 				svc.Name, link.Node, b.Value.State),
 			next: "Wait for the breaker's next probe."}
 		if age := s.At.Sub(b.Value.Since); b.Value.State == service.BreakerOpen && age > stuckAfter {
-			f.situation, f.severity = short(svc.Name)+"_breaker_stuck", Critical
+			f.situation, f.severity, f.follows = short(svc.Name)+"_breaker_stuck", Critical, ""
 			f.sentence = fmt.Sprintf("%s's breaker before %s has been OPEN for %s, though the node answers: %s holds back from a healthy node.",
 				svc.Name, link.Node, Span(age), svc.Name)
 			f.next = fmt.Sprintf("Restart %s, and keep its log.", svc.Name)
@@ -95,7 +97,7 @@ func stalenessFindings(s *Snapshot) []finding {
 		if !n.Staleness.Known || v.Limit <= 0 || v.Value <= v.Limit {
 			continue
 		}
-		found = append(found, finding{situation: short(n.Name) + "_stale", severity: Warning, byDesign: true,
+		found = append(found, finding{situation: short(n.Name) + "_stale", severity: Warning, byDesign: true, follows: n.Name,
 			since: n.Staleness.At.Add(-(v.Value - v.Limit)),
 			sentence: fmt.Sprintf("%s is %s behind, beyond the limit of %s: %s marks what it reads there as stale.", n.Name,
 				Span(v.Value), Span(v.Limit), v.By),
@@ -123,15 +125,24 @@ func redisFindings(s *Snapshot) []finding {
 			add("aof_failed", Critical, "cannot write its append-only file: Redis refuses writes.", "Check its disk: space, permissions, errors.")
 		}
 		if !info.Persistence.RDBSaveOK {
-			add("rdb_failed", Warning, "could not save its last snapshot to disk.", "Check its disk and memory; then BGSAVE.")
+			add("rdb_failed", Warning, "could not save its last snapshot to disk; by default Redis refuses writes then (MISCONF).",
+				"Check its disk and memory; then BGSAVE.")
 		}
-		if info.MaxMemory > 0 && float64(info.UsedMemory) > fullMemory*float64(info.MaxMemory) {
+		switch {
+		case info.MaxMemory > 0 && info.UsedMemory >= info.MaxMemory && info.EvictionPolicy == "noeviction":
+			add("out_of_memory", Critical, "is out of memory: it uses all that maxmemory allows, and refuses writes (OOM).",
+				"Raise maxmemory (CONFIG SET maxmemory), or delete data.")
+		case info.MaxMemory > 0 && float64(info.UsedMemory) > fullMemory*float64(info.MaxMemory):
 			add("memory", Warning, fmt.Sprintf("uses %d %% of its memory limit.", 100*info.UsedMemory/info.MaxMemory),
 				"Raise maxmemory or delete data before it refuses writes.")
 		}
 		if info.MaxMemory > 0 && info.EvictionPolicy != "noeviction" && info.EvictionPolicy != "" {
 			add("evicts", Warning, fmt.Sprintf("deletes data when memory is short (maxmemory-policy %s).", info.EvictionPolicy),
 				"Set maxmemory-policy to noeviction.")
+		}
+		if info.MaxClients > 0 && float64(info.Clients) > fullClients*float64(info.MaxClients) {
+			add("clients", Warning, fmt.Sprintf("has %d of %d clients: soon it takes no more.", info.Clients, info.MaxClients),
+				"See who holds them (CLIENT LIST), or raise maxclients.")
 		}
 		if n.RTT.Known && n.RTT.Value > slowNode {
 			add("slow", Warning, fmt.Sprintf("is slow: it takes %s to answer captop.", Span(n.RTT.Value)),
@@ -190,14 +201,88 @@ func trafficFindings(s *Snapshot) []finding {
 			if e.Value > criticalErrors && svc.Rate.Value*svc.Window.Seconds() >= fewRequests {
 				severity = Critical
 			}
-			found = append(found, finding{situation: short(svc.Name) + "_errors", severity: severity,
-				sentence: fmt.Sprintf("%s answered %.1f %% of the requests of the last %s with an error.", svc.Name, 100*e.Value, Span(svc.Window)),
-				next:     "Its log names each refusal with its cause."})
+			f := finding{situation: short(svc.Name) + "_errors", severity: severity,
+				sentence: fmt.Sprintf("%s answered %s of the requests of the last %s with an error.", svc.Name, percent(e.Value), Span(svc.Window)),
+				next:     "Its log names each refusal with its cause."}
+			if s.At.Sub(svc.FailedAt) > quietPolls*s.Poll {
+				f.situation, f.severity = short(svc.Name)+"_recovering", Warning
+				f.sentence = fmt.Sprintf("%s recovers: no error for %s; of the last %s, %s of the requests failed.", svc.Name,
+					Span(s.At.Sub(svc.FailedAt)), Span(svc.Window), percent(e.Value))
+				f.next = "Wait a few seconds and see that it stays like this."
+			}
+			found = append(found, f)
 		}
 		if l := svc.Latency; l.Freshness(s.At, s.Poll) != FreshnessUnknown && l.Value.P99 > LatencyLimit {
 			found = append(found, finding{situation: short(svc.Name) + "_slow", severity: Warning,
 				sentence: fmt.Sprintf("%s is slow: its p99 is %s, beyond %s.", svc.Name, Span(l.Value.P99), Span(LatencyLimit)),
 				next:     "Compare the nodes' answer times, then the load."})
+		}
+	}
+	return found
+}
+
+// percent writes a share with no more digits than mean something.
+func percent(share float64) string {
+	if share < 0.0995 {
+		return fmt.Sprintf("%.1f %%", 100*share)
+	}
+	return fmt.Sprintf("%.0f %%", 100*share)
+}
+
+// clockFindings looks for clocks that tell another time than captop's. Where most do, the odd one is captop's.
+func clockFindings(s *Snapshot) []finding {
+	var off []Service
+	asked := 0
+	for _, svc := range s.Services {
+		if svc.Reach.Contact != Up || svc.ClockSkew.Freshness(s.At, s.Poll) == FreshnessUnknown {
+			continue
+		}
+		asked++
+		if svc.ClockSkew.Value.Abs() > skewTolerance {
+			off = append(off, svc)
+		}
+	}
+	if len(off) > 1 && 2*len(off) > asked {
+		return []finding{{situation: "captop_clock", severity: Warning,
+			sentence: fmt.Sprintf("The clock of this host differs from those of %s by %s: times on this screen may be off.", and(names(off)),
+				Span(off[0].ClockSkew.Value.Abs())),
+			next: "Set this host's clock (NTP)."}}
+	}
+	var found []finding
+	for _, svc := range off {
+		direction := "ahead of"
+		if svc.ClockSkew.Value < 0 {
+			direction = "behind"
+		}
+		found = append(found, finding{situation: short(svc.Name) + "_clock", severity: Warning,
+			sentence: fmt.Sprintf("%s's clock is %s %s captop's.", svc.Name, Span(svc.ClockSkew.Value.Abs()), direction),
+			next:     "Set the clock of its host (NTP): app_ap refuses writes whose times cannot be ordered."})
+	}
+	return found
+}
+
+// versionFindings looks for instances of one service that are not the same program.
+func versionFindings(s *Snapshot) []finding {
+	var found []finding
+	first := map[service.Mode]Service{}
+	for _, svc := range s.Services {
+		if svc.Reach.Contact != Up || svc.Version == "" {
+			continue
+		}
+		other, known := first[svc.Mode]
+		if !known {
+			first[svc.Mode] = svc
+			continue
+		}
+		if other.Version != svc.Version {
+			found = append(found, finding{situation: "versions", severity: Warning,
+				sentence: fmt.Sprintf("%s runs version %s, and %s runs %s.", other.Name, other.Version, svc.Name, svc.Version),
+				next:     "Finish the rollout, or roll it back."})
+		}
+		if other.Limit.Known && svc.Limit.Known && other.Limit.Value != svc.Limit.Value {
+			found = append(found, finding{situation: "limits", severity: Warning,
+				sentence: fmt.Sprintf("%s marks answers stale beyond %s, and %s beyond %s.", other.Name, Span(other.Limit.Value), svc.Name, Span(svc.Limit.Value)),
+				next:     "Give all instances the same MAX_STALENESS_MS."})
 		}
 	}
 	return found

@@ -6,12 +6,19 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
 
 // maxTimeout bounds an attempt, however rare the polls are.
 const maxTimeout = 5 * time.Second
+
+// Attempts begin spreadEach after one another, within a third of a poll; the first few at once.
+const (
+	spreadEach = time.Millisecond
+	spreadFrom = 20 * time.Millisecond
+)
 
 // errPanicked: a probe has a defect. It says nothing about the target.
 var errPanicked = errors.New("the probe panicked: this is a defect of captop")
@@ -27,6 +34,10 @@ type Config struct {
 	// RulesChanged gives the file's text anew once it has changed, or why it cannot be read. It is asked at each poll. nil
 	// where it never changes.
 	RulesChanged func() (text []byte, changed bool, err error)
+
+	// Discover gives the instances that there are, in place of those of Targets, and whether that has changed since it was
+	// asked last. It is asked at each poll, and must not block. nil where Targets name all.
+	Discover func() (services []ServiceTarget, changed bool, err error)
 
 	// Record is handed each poll's Inputs in the order in which they were applied, with the time of their Snapshot. It
 	// must not block, and may keep the slice. nil records nothing.
@@ -45,11 +56,14 @@ type job struct {
 type Engine struct {
 	config  Config
 	timeout time.Duration
-	jobs    []job
+	client  *http.Client
+	serving []job // of services
+	jobs    []job // of nodes
 	state   *State
 	closers []io.Closer
 
 	rulesTold       string    // why the file of rules could not be read, as told last
+	targetsTold     string    // why instances could not be looked up, as told last
 	recording, told Recording // what the recorder said last, and what of it is an Input already
 }
 
@@ -65,17 +79,10 @@ func New(config Config) (*Engine, error) {
 	// An attempt ends before the next begins, so that a target that hangs is shown hung within two polls.
 	e := &Engine{config: config, timeout: min(config.Poll*9/10, maxTimeout)}
 	transport := newTransport()
-	client := &http.Client{Transport: transport,
+	e.client = &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	e.closers = append(e.closers, closer(transport.CloseIdleConnections))
-	for _, target := range config.Targets.Services {
-		add := func(part Part, path string) {
-			e.jobs = append(e.jobs, job{target: target.Name, part: part, ask: askHTTP(client, target.URL, path, target.Token)})
-		}
-		add(PartHealth, "/health")
-		add(PartBreakers, "/circuit-breaker")
-		add(PartMetrics, "/metrics")
-	}
+	e.watchServices(config.Targets.Services)
 	for _, target := range config.Targets.Nodes {
 		redis, err := OpenRedis(target, e.timeout)
 		if err != nil {
@@ -90,6 +97,19 @@ func New(config Config) (*Engine, error) {
 	}
 	e.state = state
 	return e, nil
+}
+
+// watchServices sets what is asked of services from now on.
+func (e *Engine) watchServices(services []ServiceTarget) {
+	e.serving = nil
+	for _, target := range services {
+		add := func(part Part, path string) {
+			e.serving = append(e.serving, job{target: target.Name, part: part, ask: askHTTP(e.client, target.URL, path, target.Token)})
+		}
+		add(PartHealth, "/health")
+		add(PartBreakers, "/circuit-breaker")
+		add(PartMetrics, "/metrics")
+	}
 }
 
 type closer func()
@@ -149,19 +169,27 @@ func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
 
 // cycle asks everything at once, takes the answers in as they come, and concludes.
 func (e *Engine) cycle(ctx context.Context) *Snapshot {
-	inputs := make(chan Input)
-	var running sync.WaitGroup
-	for _, j := range e.jobs {
-		running.Go(func() { inputs <- e.attempt(ctx, j) })
-	}
-	go func() { running.Wait(); close(inputs) }()
 	var poll []Input
-	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput} {
+	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput, e.targetsInput} {
 		if in, news := own(); news {
 			poll = append(poll, in)
 			e.state.Apply(in)
 		}
 	}
+	inputs := make(chan Input)
+	var running sync.WaitGroup
+	jobs := slices.Concat(e.jobs, e.serving)
+	spread := min(time.Duration(len(jobs))*spreadEach, e.config.Poll/3)
+	for i, j := range jobs {
+		running.Go(func() {
+			// Many at once would keep the processor from everything else, the screen above all.
+			if wait := spread * time.Duration(i) / time.Duration(len(jobs)); wait > spreadFrom {
+				time.Sleep(wait)
+			}
+			inputs <- e.attempt(ctx, j, e.timeout-spread)
+		})
+	}
+	go func() { running.Wait(); close(inputs) }()
 	for in := range inputs {
 		if ctx.Err() == nil {
 			poll = append(poll, in)
@@ -179,8 +207,8 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 func (e *Engine) now() time.Time { return e.config.Now().Round(0) }
 
 // attempt runs one probe with its timeout. A panic is recorded as captop's own blindness.
-func (e *Engine) attempt(ctx context.Context, j job) (in Input) {
-	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+func (e *Engine) attempt(ctx context.Context, j job, timeout time.Duration) (in Input) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	began := e.config.Now()
 	in = Input{Target: j.target, Part: j.part}
@@ -194,9 +222,9 @@ func (e *Engine) attempt(ctx context.Context, j job) (in Input) {
 	in.At, in.Took = ended.Round(0), ended.Sub(began)
 	in.Status, in.Body = got.status, got.body
 	if j.redis {
-		in.Fault = classifyRedis(err, in.Took, e.timeout)
+		in.Fault = classifyRedis(err, in.Took, timeout)
 	} else {
-		in.Fault = classify(err, in.Took, e.timeout)
+		in.Fault = classify(err, in.Took, timeout)
 	}
 	if err != nil {
 		in.Error = err.Error()

@@ -125,7 +125,7 @@ func TestPanicIsBlindness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := engine.attempt(t.Context(), job{target: "x", part: PartInfo, ask: func(context.Context) (answer, error) { panic("oh") }})
+	in := engine.attempt(t.Context(), job{target: "x", part: PartInfo, ask: func(context.Context) (answer, error) { panic("oh") }}, time.Second)
 	if in.Fault != Blind || in.Error == "" || in.At.IsZero() {
 		t.Errorf("%+v", in)
 	}

@@ -17,6 +17,7 @@ const (
 	PartInfo     Part = "info"
 	PartRecorder Part = "recorder" // of captop itself: how the recording fares
 
+	PartTargets   Part = "targets"    // of captop itself: the instances that discovery has found
 	PartRulesFile Part = "rules_file" // of captop itself: the text of a changed file of rules
 )
 

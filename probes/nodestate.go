@@ -18,8 +18,8 @@ type nodeState struct {
 	rtts     []time.Duration // of the last answers, for the median
 	over     bool            // staleness was beyond its limit
 	rejoin   bool            // a rejoin was active
-	stale    Series
-	ops      Series
+	stale    history
+	ops      history
 	lastInfo Reading[Info]
 	about    map[string]string // the labels of redis_instance_info
 }
@@ -148,11 +148,11 @@ func (n *nodeState) snapshot(now time.Time, poll time.Duration) Node {
 	if n.view.Reach.Contact == Up && n.view.Info.Freshness(now, poll) == Fresh {
 		ops = n.view.Info.Value.OpsPerSecond
 	}
-	n.stale = keep(n.stale, Point{At: now, Value: behind}, historyPoints)
-	n.ops = keep(n.ops, Point{At: now, Value: ops}, historyPoints)
+	n.stale.add(now, behind)
+	n.ops.add(now, ops)
 	view := n.view
-	view.StalenessHistory = last(n.stale, historyPoints)
-	view.OpsHistory = last(n.ops, historyPoints)
+	view.StalenessHistory, view.StalenessHour = n.stale.minutes(), n.stale.hour()
+	view.OpsHistory, view.OpsHour = n.ops.minutes(), n.ops.hour()
 	return view
 }
 

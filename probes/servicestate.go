@@ -29,8 +29,9 @@ type serviceState struct {
 	increases []increase
 	breakers  map[string]service.BreakerState
 	skew      time.Duration
-	latency   Series
-	rate      Series
+	latency   history
+	rate      history
+	sum       increase // of the window that ends at the last scrape
 }
 
 func newServiceState(target ServiceTarget, engine *alerts.Engine) *serviceState {
@@ -180,7 +181,8 @@ func parseBreaker(text string) (service.BreakerState, error) {
 func (s *serviceState) noteBreaker(node string, state service.BreakerState, at time.Time, note func(Event)) {
 	before, known := s.breakers[node]
 	s.breakers[node] = state
-	if known && before == state || !known && state == service.BreakerClosed {
+	// HALF_OPEN and OPEN take turns for as long as a node is away: one event is enough for that.
+	if closed := state == service.BreakerClosed; known && (before == service.BreakerClosed) == closed || !known && closed {
 		return
 	}
 	severity := Warning
@@ -205,7 +207,11 @@ func (s *serviceState) readMetrics(in Input) error {
 	if !before.Known || !page.at.After(before.At) {
 		return nil
 	}
-	s.increases = keep(s.increases, page.since(before.Value), int(rateWindow/time.Second)*4)
+	since := page.since(before.Value)
+	if since.errors > 0 {
+		s.view.FailedAt = in.At
+	}
+	s.increases = keep(s.increases, since, int(rateWindow/time.Second)*4)
 	s.rates(in.At)
 	return nil
 }
@@ -224,17 +230,15 @@ func (s *serviceState) rates(at time.Time) {
 	if sum.from.Equal(at) { // one poll is longer than the window
 		sum.add(s.increases[len(s.increases)-1])
 	}
+	s.sum = sum
 	span := at.Sub(sum.from).Seconds()
 	s.view.Rate = Read(sum.requests/span, at)
 	s.view.ErrorRatio, s.view.Latency = Reading[float64]{}, Reading[Latency]{}
 	if sum.requests > 0 {
 		s.view.ErrorRatio = Read(sum.errors/sum.requests, at)
 	}
-	p50, known := quantile(0.50, sum.bounds, sum.buckets)
-	p95, _ := quantile(0.95, sum.bounds, sum.buckets)
-	p99, _ := quantile(0.99, sum.bounds, sum.buckets)
-	if known {
-		s.view.Latency = Read(Latency{P50: p50, P95: p95, P99: p99}, at)
+	if latency, known := sum.latency(); known {
+		s.view.Latency = Read(latency, at)
 	}
 	links := append([]Link(nil), s.view.Links...)
 	for i := range links {
@@ -243,8 +247,17 @@ func (s *serviceState) rates(at time.Time) {
 	s.view.Links = links
 }
 
+// latency estimates the quantiles of what was counted.
+func (in increase) latency() (Latency, bool) {
+	p50, known := quantile(0.50, in.bounds, in.buckets)
+	p95, _ := quantile(0.95, in.bounds, in.buckets)
+	p99, _ := quantile(0.99, in.bounds, in.buckets)
+	return Latency{P50: p50, P95: p95, P99: p99}, known
+}
+
 // add sums up; buckets only where the bounds are the same.
 func (in *increase) add(more increase) {
+	in.to = later(in.to, more.to)
 	if more.from.Before(in.from) {
 		in.from = more.from
 	}
@@ -270,10 +283,10 @@ func (s *serviceState) snapshot(now time.Time, poll time.Duration) Service {
 	if s.view.Rate.Freshness(now, poll) == Fresh {
 		rate = s.view.Rate.Value
 	}
-	s.latency = keep(s.latency, Point{At: now, Value: p99}, historyPoints)
-	s.rate = keep(s.rate, Point{At: now, Value: rate}, historyPoints)
+	s.latency.add(now, p99)
+	s.rate.add(now, rate)
 	view := s.view
-	view.LatencyHistory = last(s.latency, historyPoints)
-	view.RateHistory = last(s.rate, historyPoints)
+	view.LatencyHistory, view.LatencyHour = s.latency.minutes(), s.latency.hour()
+	view.RateHistory, view.RateHour = s.rate.minutes(), s.rate.hour()
 	return view
 }

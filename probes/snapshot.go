@@ -137,10 +137,12 @@ type Snapshot struct {
 	Severity Severity      `json:"severity"`
 	Verdict  Verdict       `json:"verdict"`
 	Source   Source        `json:"source"`
-	Groups   []Group       `json:"groups"`   // one for each mode that has instances, CP first
-	Services []Service     `json:"services"` // CP first, as configured
-	Nodes    []Node        `json:"nodes"`    // db_g1, db_g2
-	Events   []Event       `json:"events"`   // the last 200, oldest first
+	// TargetsError says why instances cannot be looked up; those that were found last are still watched. "" where they can.
+	TargetsError string    `json:"targets_error,omitempty"`
+	Groups       []Group   `json:"groups"`   // one for each mode that has instances, CP first
+	Services     []Service `json:"services"` // CP first, as configured
+	Nodes        []Node    `json:"nodes"`    // db_g1, db_g2
+	Events       []Event   `json:"events"`   // the last 200, oldest first
 
 	Rules        []alerts.Rule `json:"rules"`                  // firing first, then pending, then as in the file
 	RulesFile    string        `json:"rules_file"`             // where they come from; "" is captop's own file
@@ -189,6 +191,9 @@ type Group struct {
 
 	LatencyHistory Series `json:"latency_history"` // p99, milliseconds
 	RateHistory    Series `json:"rate_history"`    // requests per second
+	// The last hour in less detail: a point for every 10 s, the largest of them.
+	LatencyHour Series `json:"latency_hour"`
+	RateHour    Series `json:"rate_hour"`
 }
 
 // Alertmanager is what the configured Alertmanager holds.
@@ -236,8 +241,11 @@ type Verdict struct {
 	Since     time.Time `json:"since,omitzero"` // when it began; zero where that is not known
 	ByDesign  bool      `json:"by_design"`      // the services do what their modes promise; the cause is elsewhere
 	NextStep  string    `json:"next_step"`      // what to do, in words that stand without the key
-	Key       string    `json:"key,omitempty"`  // the key that does it where the stack allows; "" if there is none
+	Keys      []string  `json:"keys,omitempty"` // the built-in keys that do it where the stack allows, the best first
 	Also      []string  `json:"also,omitempty"` // further findings, worst first
+	// First is what deviated before what Sentence says, and when: the cause is often there. "" where Sentence was first.
+	First   string    `json:"first,omitempty"`
+	FirstAt time.Time `json:"first_at,omitzero"`
 }
 
 // Service is one instance of app_cp or app_ap. Mode is as configured until its health body says otherwise.
@@ -263,13 +271,17 @@ type Service struct {
 
 	// Over the window of Window seconds that ends at the last scrape. Latency is not known while nobody asks.
 	Window     time.Duration    `json:"window_ns"`
-	Rate       Reading[float64] `json:"rate"`        // requests per second
-	ErrorRatio Reading[float64] `json:"error_ratio"` // answers of 500 and above, of all; 0 to 1
+	Rate       Reading[float64] `json:"rate"`               // requests per second
+	ErrorRatio Reading[float64] `json:"error_ratio"`        // answers of 500 and above, of all; 0 to 1
+	FailedAt   time.Time        `json:"failed_at,omitzero"` // the last scrape that counted such an answer; zero if none did
 	Latency    Reading[Latency] `json:"latency"`
 	Links      []Link           `json:"links"` // db_g1, db_g2
 
 	LatencyHistory Series `json:"latency_history"` // p99, milliseconds
 	RateHistory    Series `json:"rate_history"`    // requests per second
+	// The last hour in less detail: a point for every 10 s, the largest of them.
+	LatencyHour Series `json:"latency_hour"`
+	RateHour    Series `json:"rate_hour"`
 }
 
 // Latency is estimated from the histogram's buckets, as Prometheus' histogram_quantile does. A quantile in the last
@@ -313,6 +325,9 @@ type Node struct {
 
 	StalenessHistory Series `json:"staleness_history"` // milliseconds
 	OpsHistory       Series `json:"ops_history"`
+	// The last hour in less detail: a point for every 10 s, the largest of them.
+	StalenessHour Series `json:"staleness_hour"`
+	OpsHour       Series `json:"ops_hour"`
 }
 
 // Staleness is how far a node is behind, as the service By reports it.

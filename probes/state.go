@@ -35,6 +35,8 @@ type State struct {
 	alerts   *alerts.Engine
 	file     string // of the rules
 	refused  string // why the newest rules are not used
+	lookup   string // why instances cannot be looked up
+	groups   []*groupState
 	edges    []alerts.Edge
 	events   []Event
 	noted    uint64  // events so far
@@ -73,6 +75,9 @@ func (s *State) Apply(in Input) {
 	case PartRulesFile:
 		s.swapRules(in)
 		return
+	case PartTargets:
+		s.retarget(in)
+		return
 	}
 	for _, svc := range s.services {
 		if svc.view.Name == in.Target {
@@ -89,10 +94,11 @@ func (s *State) Apply(in Input) {
 // Snapshot concludes what is known at now. It also adds one point to each history, and an event where the severity
 // has changed since the last Snapshot.
 func (s *State) Snapshot(now time.Time) *Snapshot {
-	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll}
+	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll, Source: Source{Kind: SourceScrapes}, TargetsError: s.lookup}
 	for _, svc := range s.services {
 		snap.Services = append(snap.Services, svc.snapshot(now, s.poll))
 	}
+	snap.Groups = s.groupsAt(now, snap.Services)
 	for _, node := range s.nodes {
 		node.gather(snap.Services, now, s.poll, s.note)
 		snap.Nodes = append(snap.Nodes, node.snapshot(now, s.poll))

@@ -70,9 +70,10 @@ func (p painter) next() []string {
 		return []string{p.t.Dim.Render("▸ " + cell.Cut(step, p.Width-2))}
 	}
 	lead := p.t.Bold.Render("▸ next: ")
-	if wanted := p.Snapshot.Verdict.Key; wanted != "" && !p.Past {
-		if key, ok := p.deed(wanted); ok {
+	for _, wanted := range p.Snapshot.Verdict.Keys {
+		if key, ok := p.deed(wanted); ok && !p.Past {
 			lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+key+" ") + " "
+			break
 		}
 	}
 	lines := cell.Wrap(step, p.Width-cell.Width(lead), 2)

@@ -1,0 +1,129 @@
+package probes
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"captop/service"
+)
+
+// errTargets: an Input of targets is none.
+var errTargets = errors.New("this is no list of targets")
+
+// found is what an Input of targets says: the instances that there are now. It holds no tokens.
+type found struct {
+	Services []foundService `json:"services"`
+}
+
+type foundService struct {
+	Name string       `json:"name"`
+	Mode service.Mode `json:"mode"`
+	URL  string       `json:"url"`
+}
+
+// targetsInput tells that discovery has found other instances than before, or why it cannot look.
+func (e *Engine) targetsInput() (in Input, news bool) {
+	if e.config.Discover == nil {
+		return in, false
+	}
+	services, changed, err := e.config.Discover()
+	in = Input{At: e.now(), Target: recorder, Part: PartTargets, Fault: Up}
+	if err != nil {
+		in.Fault, in.Error = Blind, err.Error()
+		news = in.Error != e.targetsTold
+		e.targetsTold = in.Error
+		return in, news
+	}
+	if news = changed || e.targetsTold != ""; !news {
+		return in, false
+	}
+	e.targetsTold = ""
+	body := found{Services: []foundService{}}
+	for _, target := range services {
+		body.Services = append(body.Services, foundService{target.Name, target.Mode, bare(target.URL)})
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		in.Fault, in.Error = Blind, err.Error()
+		return in, true
+	}
+	in.Body = string(text)
+	e.watchServices(services)
+	return in, true
+}
+
+// retarget watches the instances that an Input names: those that were watched before go on, those that are not named
+// are forgotten.
+func (s *State) retarget(in Input) {
+	var now found
+	problem := in.Error
+	if in.Fault == Up {
+		problem = ""
+		if err := json.Unmarshal([]byte(in.Body), &now); err != nil {
+			problem = fmt.Errorf("%w: %w", errTargets, err).Error()
+		}
+	}
+	if problem != "" {
+		if problem != s.lookup {
+			s.note(Event{At: in.At, Severity: Warning, Kind: "targets", Target: recorder, Text: "instances cannot be looked up: " + problem})
+		}
+		s.lookup = problem
+		return
+	}
+	s.lookup = ""
+	known := map[string]*serviceState{}
+	for _, svc := range s.services {
+		known[svc.view.Name] = svc
+	}
+	s.services = nil
+	var came, went []string
+	for _, target := range now.Services {
+		svc, old := known[target.Name]
+		delete(known, target.Name)
+		if old && svc.view.URL != target.URL { // another instance under the same name
+			svc.alerts.Forget(svc.labels, in.At)
+			old = false
+		}
+		if !old {
+			svc = newServiceState(ServiceTarget{Name: target.Name, Mode: target.Mode, URL: target.URL}, s.alerts)
+			came = append(came, target.Name)
+		}
+		s.services = append(s.services, svc)
+	}
+	for name, svc := range known {
+		svc.alerts.Forget(svc.labels, in.At)
+		went = append(went, name)
+	}
+	sortServices(s.services)
+	s.noteTargets(in, came, went)
+}
+
+func sortServices(services []*serviceState) {
+	slices.SortStableFunc(services, func(a, b *serviceState) int {
+		return cmp.Or(cmp.Compare(b.view.Mode, a.view.Mode), cmp.Compare(a.view.Name, b.view.Name)) // cp before ap
+	})
+}
+
+func (s *State) noteTargets(in Input, came, went []string) {
+	slices.Sort(went)
+	for _, change := range []struct {
+		names []string
+		what  string
+	}{{came, "now among the targets"}, {went, "not among the targets any more"}} {
+		if len(change.names) > 0 {
+			s.note(Event{At: in.At, Severity: OK, Kind: "targets", Target: recorder, Text: and(shorten(change.names)) + " " + change.what})
+		}
+	}
+}
+
+// shorten keeps a list readable in one line.
+func shorten(list []string) []string {
+	const most = 4
+	if len(list) <= most {
+		return list
+	}
+	return append(slices.Clone(list[:most]), fmt.Sprintf("%d more", len(list)-most))
+}
