@@ -368,5 +368,5 @@ func (m model) View() string {
 	if m.theme.ASCII {
 		frame = theme.Fold(frame)
 	}
-	return frame
+	return theme.Compact(frame)
 }

@@ -29,6 +29,9 @@ var ErrDumbTerminal = errors.New("TERM is dumb: this terminal cannot show the da
 // armedFor is how long A allows actions on a stack that is read-only by default.
 const armedFor = 5 * time.Minute
 
+// framesPerSecond is how often the framework looks whether there is something to write.
+const framesPerSecond = 60
+
 // Options is all that the dashboard works with. Snapshots is required; everything else has a default.
 type Options struct {
 	// Snapshots delivers what probes saw, newest last. The dashboard draws each as it comes, and goes on with the
@@ -156,7 +159,7 @@ func Run(ctx context.Context, options Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends writes and actions that are still running
-	settings := []tea.ProgramOption{tea.WithContext(ctx), tea.WithAltScreen()}
+	settings := []tea.ProgramOption{tea.WithContext(ctx), tea.WithAltScreen(), tea.WithFPS(framesPerSecond)}
 	if options.Mouse {
 		settings = append(settings, tea.WithMouseCellMotion())
 	}

@@ -4,12 +4,63 @@ package cell
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/charmbracelet/x/ansi"
 )
 
 // Width is the number of cells that s takes on the screen; escape sequences take none.
-func Width(s string) int { return ansi.StringWidth(s) }
+func Width(s string) int {
+	if width, ok := plainWidth(s); ok {
+		return width
+	}
+	return ansi.StringWidth(s)
+}
+
+// plainWidth counts the cells of what captop itself draws: ASCII, styles, boxes, blocks, braille and a few marks, each of
+// one cell. It saves most of the time that a frame takes. ok is false for everything else.
+func plainWidth(s string) (width int, ok bool) {
+	for i := 0; i < len(s); {
+		c := s[i]
+		switch {
+		case c >= 0x20 && c < 0x7f:
+			width++
+			i++
+		case c == 0x1b:
+			n := styleLength(s[i:])
+			if n == 0 {
+				return 0, false
+			}
+			i += n
+		case c >= 0x80:
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if !(r >= 0x2500 && r < 0x25fd || r >= 0x2800 && r < 0x2900 || r == '·' || r == '…' || r == '–' || r == '≤' || r == '×') {
+				return 0, false
+			}
+			width++
+			i += n
+		default:
+			return 0, false
+		}
+	}
+	return width, true
+}
+
+// styleLength is the length of the sequence at the start of s if it sets a style, else 0.
+func styleLength(s string) int {
+	if len(s) < 3 || s[1] != '[' {
+		return 0
+	}
+	for i := 2; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == 'm':
+			return i + 1
+		case c != ';' && (c < '0' || c > '9'):
+			return 0
+		}
+	}
+	return 0
+}
 
 // Clean makes text from elsewhere (answers, error messages, keys) safe to print on one line: escape sequences go,
 // control characters become blanks.

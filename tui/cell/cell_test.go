@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/charmbracelet/x/ansi"
 )
 
 func TestSpan(t *testing.T) {
@@ -60,4 +62,16 @@ func TestLeftAndSplitFillTheWidth(t *testing.T) {
 			t.Errorf("Split(%d, 3, 1) fills %d cells, want %d", width, sum, width-2)
 		}
 	}
+}
+
+// FuzzWidth: the short way counts as the long one does.
+func FuzzWidth(f *testing.F) {
+	for _, text := range []string{"", "plain", "\x1b[1;38;5;214m● OK\x1b[0m", "├─┤⠓╌…·–≤×", "漢字", "e\u0301", "\x1b[2J", "\x1b[", "\x1b[38;5", "\x07x", "■\ufe0f", "a\u200db", "\xff", "\u25fd"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if got, want := Width(text), ansi.StringWidth(text); got != want {
+			t.Errorf("Width(%q) is %d, want %d", text, got, want)
+		}
+	})
 }
