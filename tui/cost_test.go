@@ -176,7 +176,9 @@ func busy(random *rand.Rand, second int) *probes.Snapshot {
 	for i := range s.Services {
 		v := &s.Services[i]
 		v.Rate.Value, v.ErrorRatio.Value = 100*random.Float64(), random.Float64()
-		ms := func(most float64) time.Duration { return time.Duration(most * random.Float64() * float64(time.Millisecond)) }
+		ms := func(most float64) time.Duration {
+			return time.Duration(most * random.Float64() * float64(time.Millisecond))
+		}
 		v.Latency.Value = probes.Latency{P50: ms(5), P95: ms(50), P99: ms(900)}
 		v.LatencyHistory, v.RateHistory = wild(3+float64(i)), wild(40+float64(i))
 		for j := range v.Links {
