@@ -28,6 +28,7 @@ type Config struct {
 	Targets Targets
 	Poll    time.Duration    // 0 means a second
 	Now     func() time.Time // nil means time.Now
+	Started time.Time        // when watching began; zero means when New is called
 
 	Rules     []byte // the text of a file of alerting rules; empty has none
 	RulesFile string // its name; "" is captop's own
@@ -91,7 +92,10 @@ func New(config Config) (*Engine, error) {
 		e.closers = append(e.closers, redis)
 		e.jobs = append(e.jobs, job{target: target.Name, part: PartInfo, redis: true, ask: askInfo(redis)})
 	}
-	state, err := NewState(Setup{Targets: config.Targets, Poll: config.Poll, Started: e.now(), Rules: config.Rules, RulesFile: config.RulesFile})
+	if config.Started.IsZero() {
+		config.Started = e.now()
+	}
+	state, err := NewState(Setup{Targets: config.Targets, Poll: config.Poll, Started: config.Started, Rules: config.Rules, RulesFile: config.RulesFile})
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}

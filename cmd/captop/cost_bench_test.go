@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 	part, count, _ := strings.Cut(os.Getenv(costPart), " ")
 	switch part {
 	case "":
-		os.Exit(m.Run())
+		os.Exit(withState(m))
 	case "empty":
 		if _, err := tea.NewProgram(emptyProgram{}, tea.WithAltScreen()).Run(); err != nil {
 			os.Exit(1)
@@ -55,6 +55,21 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "serving targets:", err)
 		os.Exit(1)
 	}
+}
+
+// withState runs the tests with a state directory of their own: what they record is nobody's.
+func withState(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "captop-state")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "making a state directory:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Setenv("XDG_STATE_HOME", dir); err != nil {
+		fmt.Fprintln(os.Stderr, "setting the state directory:", err)
+		return 1
+	}
+	return m.Run()
 }
 
 // emptyProgram is the floor: the framework with a clock.

@@ -67,6 +67,8 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	if err != nil {
 		return err
 	}
+	kept := settings.record(&config)
+	defer kept.Close()
 	engine, err := probes.New(config)
 	if err != nil {
 		return err
@@ -81,6 +83,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stack.About(), writer(config.Targets)
 	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
+	screen.History = kept.lookBack()
 	return tui.Run(ctx, screen)
 }
 

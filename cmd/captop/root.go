@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -52,7 +51,8 @@ func newRoot(std streams) *cobra.Command {
 	flags.BoolVar(&o.json, "json", false, "with --once: print the whole snapshot as JSON")
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
 	root.MarkFlagsMutuallyExclusive("once", "plain")
-	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std))
+	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std),
+		newReplayCommand(std), newCutCommand(std))
 	return root
 }
 
@@ -72,6 +72,11 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if !o.once && !o.plain && !drawable(std) {
 		return errNoTerminal
 	}
+	var kept recorder
+	if !o.once {
+		kept = settings.record(&config)
+		defer kept.Close()
+	}
 	engine, err := probes.New(config)
 	if err != nil {
 		return err
@@ -89,7 +94,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 		return err
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
-	screen.Query = engine.Query
+	screen.Query, screen.History = engine.Query, kept.lookBack()
 	return tui.Run(ctx, screen)
 }
 
@@ -174,11 +179,7 @@ func newVersionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version := "unknown"
-			if build, ok := debug.ReadBuildInfo(); ok {
-				version = build.Main.Version
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "captop %s, %s\n", version, runtime.Version())
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "captop %s, %s\n", version(), runtime.Version())
 			return err
 		},
 	}

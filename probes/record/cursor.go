@@ -42,6 +42,7 @@ type Cursor struct {
 	decoder decoder
 	whole   int64 // where the last whole poll begins that was passed over; 0: none is needed
 	header  *Header
+	ended   bool // no whole frame is behind the offset, for now
 }
 
 // Next gives the next poll and the header that is in force for it. io.EOF: there is none (yet); where the recording is
@@ -55,8 +56,9 @@ func (c *Cursor) Next() (Poll, *Header, error) {
 			}
 		}
 		poll, found, err := c.step()
+		c.ended = errors.Is(err, io.EOF)
 		switch {
-		case errors.Is(err, io.EOF):
+		case c.ended:
 			if more, err := c.leave(); err != nil || !more {
 				return Poll{}, nil, err
 			}
@@ -70,7 +72,7 @@ func (c *Cursor) Next() (Poll, *Header, error) {
 
 // Damage tells what was passed over so far, and the torn end where the cursor has arrived at it.
 func (c *Cursor) Damage() []Damage {
-	if c.file != nil && c.offset < c.size {
+	if c.file != nil && c.ended && c.offset < c.size {
 		return append(c.damage[:len(c.damage):len(c.damage)], c.torn())
 	}
 	return c.damage

@@ -21,9 +21,15 @@ type Recording struct {
 	files []string
 }
 
-// Open opens a segment or a slice; or, of a directory, the newest run. It wraps ErrNotRecording, ErrNewer and ErrEmpty.
+// Open opens a segment or a slice; of a directory, the newest run; or one run as Name gives it. It wraps
+// ErrNotRecording, ErrNewer and ErrEmpty.
 func Open(path string) (*Recording, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		if r, missing := OpenRun(filepath.Dir(path), filepath.Base(path)); missing == nil {
+			return r, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening a recording: %w", err)
 	}
@@ -146,6 +152,9 @@ func (r *Recording) Name() string {
 	}
 	return filepath.Join(r.path, r.run)
 }
+
+// History looks back into this recording.
+func (r *Recording) History(rules *Rules) *History { return NewHistory(r.path, r.run, rules) }
 
 // Polls gives a cursor at the first poll that is not before from.
 func (r *Recording) Polls(from time.Time) (*Cursor, error) {

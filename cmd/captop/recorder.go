@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"captop/probes"
+	"captop/probes/record"
+)
+
+// recorder keeps what an engine sees, and looks back into it.
+type recorder struct {
+	writer  *record.Writer // nil where nothing is recorded
+	history *record.History
+}
+
+// record prepares the flight recorder and hooks it into what will be an engine. Nothing is recorded where the settings
+// say so, and where this system has no place for it. Close it after the engine.
+func (s settings) record(config *probes.Config) recorder {
+	dir := s.recordings()
+	if !s.Record || dir == "" {
+		return recorder{}
+	}
+	config.Started = time.Now().Round(0)
+	rules := record.Rules{File: config.RulesFile, Text: string(config.Rules)}
+	writer := record.NewWriter(dir, record.Limits{MaxBytes: s.RecordSize, MaxAge: s.RecordAge},
+		record.Header{Captop: version(), Poll: config.Poll, Started: config.Started, Targets: config.Targets, Rules: rules})
+	config.Record = writer.Record
+	return recorder{writer: writer, history: record.NewHistory(dir, writer.Run(), nil)}
+}
+
+// recordings is where recordings lie; "" where there is no such place.
+func (s settings) recordings() string {
+	if s.RecordDir != "" {
+		return s.RecordDir
+	}
+	return record.Dir(os.Getenv)
+}
+
+// lookBack gives what the dashboard goes back in time with; nil where nothing is recorded.
+func (r recorder) lookBack() func(context.Context, time.Time) (*probes.Snapshot, error) {
+	if r.history == nil {
+		return nil
+	}
+	return r.history.At
+}
+
+// Close writes what waits. What goes wrong then is lost with the last seconds: there is no screen any more to say so.
+func (r recorder) Close() {
+	if r.writer != nil {
+		_ = r.writer.Close()
+	}
+}
+
+// version is this program's, as the build knows it.
+func version() string {
+	if build, ok := debug.ReadBuildInfo(); ok {
+		return build.Main.Version
+	}
+	return "unknown"
+}
