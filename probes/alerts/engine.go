@@ -71,7 +71,7 @@ func New(rules *Rules, o Options) (*Engine, error) {
 		store: newStore(o.Keep), url: &url.URL{}, orphans: map[labels.Labels]struct{}{},
 		targets: map[labels.Labels]*target{}, symbols: labels.NewSymbolTable(),
 		promql: promql.NewEngine(promql.EngineOpts{
-			Logger: slog.New(slog.DiscardHandler), MaxSamples: 50_000_000, Timeout: 2 * time.Minute,
+			Logger: slog.New(slog.DiscardHandler), MaxSamples: 50_000_000, Timeout: 10 * time.Second,
 			LookbackDelta: lookback, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
 			NoStepSubqueryIntervalFn: func(int64) int64 { return o.Step.Milliseconds() },
 		}),

@@ -75,11 +75,11 @@ func Parse(name string, text []byte) (rules *Rules, err error) {
 		}
 	}()
 	parsed, errs := rulefmt.Parse(text, false, model.UTF8Validation, promQL, slog.New(slog.DiscardHandler))
-	places := locate(text)
 	if len(errs) > 0 {
-		return nil, firstError(name, errs, places)
+		return nil, badFile(name, text, errs)
 	}
 	rules = &Rules{file: name}
+	places := locate(top(text))
 	for g, group := range parsed.Groups {
 		rules.groups = append(rules.groups, places.group(g, group))
 	}
@@ -107,68 +107,124 @@ func (p places) group(index int, read rulefmt.RuleGroup) groupRules {
 	return made
 }
 
-// places are the lines of a file's rules.
-type places [][]place
+// places are the lines of a file's groups.
+type places []groupPlace
+
+// groupPlace is where one group stands.
+type groupPlace struct {
+	name  string
+	line  int
+	rules []place
+}
 
 // place is where one rule stands.
 type place struct {
 	rule, expr int
 	block      bool // the expression begins on the line below (a block scalar)
-	text       string
+	rows       int  // of the expression
 }
 
 // rule gives a rule's place; its lines are 0 where it is not known.
 func (p places) rule(group, rule int) place {
-	if group < 0 || group >= len(p) || rule < 0 || rule >= len(p[group]) {
+	if group < 0 || group >= len(p) || rule < 0 || rule >= len(p[group].rules) {
 		return place{}
 	}
-	return p[group][rule]
+	return p[group].rules[rule]
+}
+
+// top is the mapping at the top of a file, nil where there is none.
+func top(text []byte) *yaml.Node {
+	var document yaml.Node
+	if yaml.Unmarshal(text, &document) != nil || len(document.Content) == 0 {
+		return nil
+	}
+	return resolved(document.Content[0])
 }
 
 // locate finds where the rules stand. What cannot be read has no place.
-func locate(text []byte) places {
-	var file struct {
-		Groups []struct {
-			Rules []yaml.Node `yaml:"rules"`
-		} `yaml:"groups"`
-	}
-	if yaml.Unmarshal(text, &file) != nil {
-		return nil
-	}
+func locate(file *yaml.Node) places {
 	var found places
-	for _, group := range file.Groups {
-		var rules []place
-		for _, node := range group.Rules {
-			rules = append(rules, placeOf(&node))
+	for _, group := range items(field(file, "groups")) {
+		place := groupPlace{line: group.Line}
+		if name := field(group, "name"); name != nil {
+			place.name, place.line = name.Value, name.Line
 		}
-		found = append(found, rules)
+		for _, rule := range items(field(group, "rules")) {
+			place.rules = append(place.rules, placeOf(rule))
+		}
+		found = append(found, place)
 	}
 	return found
 }
 
-func placeOf(node *yaml.Node) place {
-	at := place{rule: node.Line, expr: node.Line}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == "expr" {
-			value := node.Content[i+1]
-			at.expr, at.text = value.Line, value.Value
-			at.block = value.Style == yaml.LiteralStyle || value.Style == yaml.FoldedStyle
-		}
+func placeOf(rule *yaml.Node) place {
+	at := place{rule: rule.Line, expr: rule.Line}
+	if expr := field(rule, "expr"); expr != nil {
+		at.expr, at.rows = expr.Line, strings.Count(strings.TrimSpace(expr.Value), "\n")+1
+		at.block = expr.Style == yaml.LiteralStyle || expr.Style == yaml.FoldedStyle
 	}
 	return at
 }
 
+// field gives a value of a mapping, nil where there is none.
+func field(of *yaml.Node, name string) *yaml.Node {
+	if of == nil || of.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(of.Content); i += 2 {
+		if of.Content[i].Value == name {
+			return resolved(of.Content[i+1])
+		}
+	}
+	return nil
+}
+
+// items gives the items of a list, none where it is no list.
+func items(of *yaml.Node) []*yaml.Node {
+	if of == nil || of.Kind != yaml.SequenceNode {
+		return nil
+	}
+	all := make([]*yaml.Node, 0, len(of.Content))
+	for _, item := range of.Content {
+		all = append(all, resolved(item))
+	}
+	return all
+}
+
+func resolved(node *yaml.Node) *yaml.Node {
+	if node.Kind == yaml.AliasNode {
+		return node.Alias
+	}
+	return node
+}
+
 var (
-	nodePosition  = regexp.MustCompile(`^(\d+):\d+: (?:(\d+):\d+: )?`)
-	yamlLine      = regexp.MustCompile(`line (\d+): `)
+	nodePosition  = regexp.MustCompile(`^(\d+):(?:\d+): (?:(\d+):\d+: )?`)
+	yamlLine      = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:)?\s*line (\d+): `)
 	queryPosition = regexp.MustCompile(`^(could not parse expression: )(\d+):(\d+): parse error: `)
 )
 
-// firstError gives the error that stands first in the file.
-func firstError(name string, errs []error, places places) *FileError {
-	found := make([]*FileError, 0, len(errs))
+// plainWords put words that a reader of the file knows in the place of Go's.
+var plainWords = strings.NewReplacer(
+	" in type rulefmt.RuleGroups", " at the top of the file", " in type rulefmt.RuleGroup", " in a group",
+	" in type rulefmt.Rule", " in a rule", "[]rulefmt.RuleGroup", "a list of groups", "[]rulefmt.Rule", "a list of rules",
+	"rulefmt.RuleGroups", "a file of rules (groups: …)", "rulefmt.RuleGroup", "a group", "rulefmt.Rule", "a rule",
+	"cannot unmarshal", "cannot read", "!!", "", "yaml: ", "")
+
+// badFile is what is wrong with a text: that which stands first.
+func badFile(name string, text []byte, errs []error) *FileError {
+	file := top(text)
+	places := locate(file)
+	var found []*FileError
 	for _, err := range errs {
-		found = append(found, fileError(name, err, places))
+		for _, one := range fileErrors(name, err, file, places) {
+			// The check reads the file twice, and says what it cannot read twice.
+			if !slices.ContainsFunc(found, func(other *FileError) bool {
+				return *one == *other || one.Line == other.Line && strings.HasPrefix(one.What, "cannot read")
+			}) {
+				found = append(found, one)
+			}
+		}
 	}
 	slices.SortStableFunc(found, func(a, b *FileError) int { return cmp.Compare(a.Line, b.Line) })
 	first := found[0]
@@ -178,34 +234,80 @@ func firstError(name string, errs []error, places places) *FileError {
 	return first
 }
 
-// fileError turns what Prometheus' check says into the place and the words.
-func fileError(name string, err error, places places) *FileError {
+// fileErrors turns what Prometheus' check says into places and words.
+func fileErrors(name string, err error, file *yaml.Node, places places) []*FileError {
 	if wrong, ok := errors.AsType[*rulefmt.Error](err); ok {
-		return ruleError(name, wrong, places)
+		return []*FileError{ruleError(name, wrong, places)}
 	}
-	what, line := err.Error(), 0
-	if match := nodePosition.FindStringSubmatch(what); match != nil {
+	if several, ok := errors.AsType[*yaml.TypeError](err); ok {
+		var all []*FileError
+		for _, one := range several.Errors {
+			all = append(all, yamlError(name, one, file))
+		}
+		return all
+	}
+	what := err.Error()
+	if match := nodePosition.FindString(what); match != "" {
+		what = what[len(match):]
+		return []*FileError{{File: name, Line: places.badGroup(), What: what}}
+	}
+	return []*FileError{yamlError(name, what, file)}
+}
+
+// yamlError takes the line out of what the YAML library says, or finds it where it says none.
+func yamlError(name, what string, file *yaml.Node) *FileError {
+	line := 0
+	if match := yamlLine.FindStringSubmatch(what); match != nil {
 		line, _ = strconv.Atoi(match[1])
 		what = what[len(match[0]):]
-	} else if match := yamlLine.FindStringSubmatchIndex(what); match != nil {
-		line, _ = strconv.Atoi(what[match[2]:match[3]])
-		what = strings.TrimSpace(what[match[1]:])
+	} else if strings.Contains(what, "duration") {
+		line = badDuration(file)
 	}
-	// The library's own types mean nothing to the reader of a rules file.
-	what = strings.NewReplacer(" in type rulefmt.RuleGroups", " at the top of the file", " in type rulefmt.RuleGroup",
-		" in a group", " in type rulefmt.Rule", " in a rule").Replace(what)
-	return &FileError{File: name, Line: line, What: what}
+	return &FileError{File: name, Line: line, What: plainWords.Replace(what)}
+}
+
+// badGroup is the line of the first group whose name is missing or was there before.
+func (p places) badGroup() int {
+	seen := map[string]bool{}
+	for _, group := range p {
+		if group.name == "" || seen[group.name] {
+			return group.line
+		}
+		seen[group.name] = true
+	}
+	return 0
+}
+
+// badDuration is the line of the first duration that is none.
+func badDuration(file *yaml.Node) int {
+	bad := func(of *yaml.Node, name string) bool {
+		value := field(of, name)
+		if value == nil {
+			return false
+		}
+		_, err := model.ParseDuration(value.Value)
+		return err != nil
+	}
+	for _, group := range items(field(file, "groups")) {
+		for _, name := range []string{"interval", "query_offset"} {
+			if bad(group, name) {
+				return field(group, name).Line
+			}
+		}
+		for _, rule := range items(field(group, "rules")) {
+			for _, name := range []string{"for", "keep_firing_for"} {
+				if bad(rule, name) {
+					return field(rule, name).Line
+				}
+			}
+		}
+	}
+	return 0
 }
 
 // ruleError places what is wrong with one rule.
 func ruleError(name string, wrong *rulefmt.Error, places places) *FileError {
-	group := -1
-	for g := range places {
-		if wrong.Rule <= len(places[g]) && strings.Contains(wrong.Error(), fmt.Sprintf("group %q", wrong.Group)) {
-			group = g
-			break
-		}
-	}
+	group := slices.IndexFunc(places, func(g groupPlace) bool { return g.name == wrong.Group })
 	at := places.rule(group, wrong.Rule-1)
 	line, what := at.rule, wrong.Err.Error()
 	if match := nodePosition.FindStringSubmatch(what); match != nil {
@@ -217,18 +319,18 @@ func ruleError(name string, wrong *rulefmt.Error, places places) *FileError {
 		}
 	}
 	if match := queryPosition.FindStringSubmatch(what); match != nil {
-		row, _ := strconv.Atoi(match[2])
-		if at.block {
-			line += row
-			what = fmt.Sprintf("%scharacter %s of the line: %s", match[1], match[3], what[len(match[0]):])
-		} else {
-			what = fmt.Sprintf("%scharacter %s: %s", match[1], match[3], what[len(match[0]):])
+		where := "character " + match[3]
+		if row, _ := strconv.Atoi(match[2]); at.block {
+			line += min(row, max(1, at.rows))
+			where += " of the line"
 		}
+		what = match[1] + where + ": " + what[len(match[0]):]
 	}
-	if wrong.RuleName == "" {
-		return &FileError{File: name, Line: line, What: fmt.Sprintf("group %s, rule %d: %s", wrong.Group, wrong.Rule, what)}
+	rule := wrong.RuleName
+	if rule == "" {
+		rule = strconv.Itoa(wrong.Rule)
 	}
-	return &FileError{File: name, Line: line, What: fmt.Sprintf("group %s, rule %s: %s", wrong.Group, wrong.RuleName, what)}
+	return &FileError{File: name, Line: line, What: fmt.Sprintf("group %s, rule %s: %s", wrong.Group, rule, what)}
 }
 
 // fits says whether everything that the rules look back at is kept for long enough.
