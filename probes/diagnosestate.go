@@ -288,6 +288,15 @@ func versionFindings(s *Snapshot) []finding {
 	return found
 }
 
+// targetFindings says where instances may be missing from what is watched.
+func targetFindings(s *Snapshot) []finding {
+	if s.TargetsError == "" {
+		return nil
+	}
+	return []finding{{situation: "targets", severity: Unknown, sentence: "captop cannot look up all instances: " + s.TargetsError + ".",
+		next: "Some may run that are not watched. Check DNS and the target file."}}
+}
+
 // partFindings looks for values that have stopped coming from a target that answers otherwise.
 func partFindings(s *Snapshot) []finding {
 	var found []finding

@@ -63,7 +63,7 @@ func TestInstancesComeAndGo(t *testing.T) {
 			told = append(told, e.Text)
 		}
 	}
-	want := []string{"app_ap, app_cp, app_cp-2 and app_cp-3 now among the targets", "instances cannot be looked up: no such host",
+	want := []string{"app_ap, app_cp, app_cp-2 and app_cp-3 now among the targets", "not all instances can be looked up: no such host",
 		"app_cp and app_cp-3 not among the targets any more"}
 	if !slices.Equal(told, want) {
 		t.Errorf("events %q\nwanted %q", told, want)

@@ -137,7 +137,7 @@ type Snapshot struct {
 	Severity Severity      `json:"severity"`
 	Verdict  Verdict       `json:"verdict"`
 	Source   Source        `json:"source"`
-	// TargetsError says why instances cannot be looked up; those that were found last are still watched. "" where they can.
+	// TargetsError says why not all instances can be looked up; what was found last is still watched. "" where they can.
 	TargetsError string    `json:"targets_error,omitempty"`
 	Groups       []Group   `json:"groups"`   // one for each mode that has instances, CP first
 	Services     []Service `json:"services"` // CP first, as configured

@@ -33,14 +33,12 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 	in = Input{At: e.now(), Target: recorder, Part: PartTargets, Fault: Up}
 	if err != nil {
 		in.Fault, in.Error = Blind, err.Error()
-		news = in.Error != e.targetsTold
-		e.targetsTold = in.Error
-		return in, news
 	}
-	if news = changed || e.targetsTold != ""; !news {
-		return in, false
+	told := e.targetsTold
+	e.targetsTold = in.Error
+	if !changed {
+		return in, in.Error != told
 	}
-	e.targetsTold = ""
 	body := found{Services: []foundService{}}
 	for _, target := range services {
 		body.Services = append(body.Services, foundService{target.Name, target.Mode, bare(target.URL)})
@@ -58,22 +56,18 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 // retarget watches the instances that an Input names: those that were watched before go on, those that are not named
 // are forgotten.
 func (s *State) retarget(in Input) {
-	var now found
-	problem := in.Error
-	if in.Fault == Up {
-		problem = ""
-		if err := json.Unmarshal([]byte(in.Body), &now); err != nil {
-			problem = fmt.Errorf("%w: %w", errTargets, err).Error()
-		}
+	if in.Error != "" && in.Error != s.lookup {
+		s.note(Event{At: in.At, Severity: Warning, Kind: "targets", Target: recorder, Text: "not all instances can be looked up: " + in.Error})
 	}
-	if problem != "" {
-		if problem != s.lookup {
-			s.note(Event{At: in.At, Severity: Warning, Kind: "targets", Target: recorder, Text: "instances cannot be looked up: " + problem})
-		}
-		s.lookup = problem
+	s.lookup = in.Error
+	if in.Body == "" {
+		return // those that were found last are still watched
+	}
+	var now found
+	if err := json.Unmarshal([]byte(in.Body), &now); err != nil {
+		s.lookup = fmt.Errorf("%w: %w", errTargets, err).Error()
 		return
 	}
-	s.lookup = ""
 	known := map[string]*serviceState{}
 	for _, svc := range s.services {
 		known[svc.view.Name] = svc

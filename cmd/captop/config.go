@@ -1,11 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -18,6 +20,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"captop/probes"
+	"captop/probes/discovery"
 	"captop/service"
 	"captop/tui/keys"
 )
@@ -248,6 +251,9 @@ func (s settings) probeConfig() (probes.Config, error) {
 		urls []string
 	}{{service.ModeCP, s.CP}, {service.ModeAP, s.AP}} {
 		for i, address := range group.urls {
+			if strings.HasPrefix(address, discovery.Prefix) {
+				continue
+			}
 			name := "app_" + string(group.mode)
 			if i > 0 {
 				name = fmt.Sprintf("%s-%d", name, i+1)
@@ -259,6 +265,36 @@ func (s settings) probeConfig() (probes.Config, error) {
 	config.Targets.Nodes = []probes.NodeTarget{{Name: service.G1, URL: s.G1}, {Name: service.G2, URL: s.G2}}
 	err = s.useRules(&config)
 	return config, err
+}
+
+// discover has probes follow instances that come and go, where the settings name any. It ends with ctx.
+func (s settings) discover(ctx context.Context, config *probes.Config) error {
+	find := discovery.Config{Fixed: config.Targets.Services, File: s.Targets, Resolver: net.DefaultResolver}
+	for mode, urls := range map[service.Mode][]string{service.ModeCP: s.CP, service.ModeAP: s.AP} {
+		for _, address := range urls {
+			if strings.HasPrefix(address, discovery.Prefix) {
+				find.Names = append(find.Names, discovery.Name{Mode: mode, URL: address})
+			}
+		}
+	}
+	if len(find.Names) == 0 && find.File == "" {
+		return nil
+	}
+	var err error
+	if find.Token, err = s.token(); err != nil {
+		return err
+	}
+	find.Fixed = slices.DeleteFunc(slices.Clone(find.Fixed), func(target probes.ServiceTarget) bool {
+		return s.from[string(target.Mode)] == "" // the default address was nobody's wish
+	})
+	finder, err := discovery.New(ctx, find)
+	if err != nil {
+		return err
+	}
+	config.Targets.Services, _, _ = finder.Found() // a name that cannot be looked up is said with the first poll
+	config.Discover = finder.Found
+	go finder.Run(ctx)
+	return nil
 }
 
 func (s settings) token() (string, error) {

@@ -72,6 +72,11 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if !o.once && !o.plain && !drawable(std) {
 		return errNoTerminal
 	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	defer cancel()
+	if err := settings.discover(ctx, &config); err != nil {
+		return err
+	}
 	var kept recorder
 	if !o.once {
 		kept = settings.record(&config)
@@ -81,7 +86,6 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(cmd.Context())
 	defer func() { cancel(); _ = engine.Close() }()
 	switch {
 	case o.once:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	"captop/probes/discovery"
 	"captop/tui/theme"
 )
 
@@ -64,8 +65,8 @@ const (
 // and a row here.
 func table() []setting {
 	return []setting{
-		list("cp", "URL of an app_cp instance (repeatable)", func(s *settings) *[]string { return &s.CP }, webAddress),
-		list("ap", "URL of an app_ap instance (repeatable)", func(s *settings) *[]string { return &s.AP }, webAddress),
+		list("cp", "URL of an app_cp instance, or dns+URL for all that a name has (repeatable)", func(s *settings) *[]string { return &s.CP }, instanceAddress),
+		list("ap", "URL of an app_ap instance, or dns+URL for all that a name has (repeatable)", func(s *settings) *[]string { return &s.AP }, instanceAddress),
 		text("g1", "Redis URL of db_g1", func(s *settings) *string { return &s.G1 }, redisAddress),
 		text("g2", "Redis URL of db_g2", func(s *settings) *string { return &s.G2 }, redisAddress),
 		text("targets", "file that names the instances, in Prometheus' file_sd format", func(s *settings) *string { return &s.Targets }, anything),
@@ -218,8 +219,8 @@ func oneOf(words ...string) func(string) error {
 	}
 }
 
-func webAddress(address string) error {
-	return checkURL(address, "http://localhost:5001", "http", "https")
+func instanceAddress(address string) error {
+	return checkURL(strings.TrimPrefix(address, discovery.Prefix), "http://localhost:5001", "http", "https")
 }
 
 func optionalWebAddress(address string) error {
