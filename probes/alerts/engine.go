@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql"
+	"github.com/prometheus/prometheus/promql/parser"
 )
 
 // ErrKeep: an engine was asked to keep samples for less time than PromQL looks back for a single value.
@@ -253,7 +254,7 @@ func (e *Engine) vector(ctx context.Context, expr string, at time.Time) (promql.
 	case promql.Scalar:
 		return promql.Vector{{T: found.T, F: found.V}}, nil
 	}
-	return nil, fmt.Errorf("it gives a %s, not one value for each series", result.Value.Type())
+	return nil, fmt.Errorf("it gives a %s, not one value for each series", parser.DocumentedType(result.Value.Type()))
 }
 
 // Query evaluates a PromQL expression at a time, for the newest samples that are there. A scalar is one sample without
