@@ -1,10 +1,14 @@
 package tui
 
 import (
+	"cmp"
+	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"captop/probes"
+	"captop/probes/alerts"
 	"captop/service"
 )
 
@@ -18,6 +22,9 @@ var situations = map[string]func() *probes.Snapshot{
 	"cp_down":   cpDown,
 	"rejoining": rejoining,
 	"nothing":   nothing,
+	"fuses":     fuses,
+	"frozen":    frozen,
+	"several":   several,
 }
 
 func healthy() *probes.Snapshot {
@@ -37,6 +44,7 @@ func healthy() *probes.Snapshot {
 			fixtureNode("db_g1", "redis://127.0.0.1:6379", up(time.Millisecond)),
 			fixtureNode("db_g2", "redis://127.0.0.1:6380", up(time.Millisecond)),
 		},
+		Rules: rules(),
 		Events: []probes.Event{
 			{At: noon.Add(-13 * time.Minute), Severity: probes.OK, Kind: "target", Target: "app_cp", Text: "app_cp answers"},
 			{At: noon.Add(-5 * time.Minute), Severity: probes.Warning, Kind: "breaker", Target: "app_ap", Text: "app_ap's breaker before db_g2 went from CLOSED to HALF_OPEN"},
@@ -174,4 +182,111 @@ func nothing() *probes.Snapshot {
 		Nodes: []probes.Node{
 			{Name: "db_g1", URL: "redis://127.0.0.1:6379", Reach: lost("127.0.0.1:6379")},
 			{Name: "db_g2", URL: "redis://127.0.0.1:6380", Reach: lost("127.0.0.1:6380")}}}
+}
+
+// rules are those of the rules file, quiet at noon.
+func rules() []alerts.Rule {
+	rule := func(name, severity, expr string, held time.Duration, measures ...alerts.Measure) alerts.Rule {
+		return alerts.Rule{Group: "captop", Name: name, Expr: expr, For: held, Severity: severity, Runbook: name, EvaluatedAt: noon, Measures: measures,
+			Labels: map[string]string{"severity": severity}}
+	}
+	measure := func(job, node string, value float64, op string, limit float64) alerts.Measure {
+		return alerts.Measure{Labels: map[string]string{"job": job, "node": node}, Value: value, Op: op, Limit: limit}
+	}
+	return []alerts.Rule{
+		rule("CircuitBreakerOpen", "critical", "circuit_breaker_state > 0", time.Minute, measure("app_cp", "db_g2", 0, ">", 0)),
+		rule("StalenessHigh", "warning", "data_staleness_ms / 1000 > ignoring (node) group_left () app_max_staleness_ms / 1000", 30*time.Second,
+			measure("app_ap", "db_g2", 0.003, ">", 5)),
+		rule("ErrorRatioHigh", "critical", "rate(app_requests_total{status=~\"5..\"}[1m]) / rate(app_requests_total[1m]) > 0.05", time.Minute,
+			measure("app_cp", "", 0, ">", 0.05)),
+		rule("LatencyHigh", "warning", "histogram_quantile(0.99, rate(app_request_latency_seconds_bucket[1m])) > 0.5", 2*time.Minute,
+			measure("app_cp", "", 0.0031, ">", 0.5)),
+		rule("ConnectionFailuresHigh", "warning", "rate(db_connection_failures_total[1m]) / rate(db_connection_attempts_total[1m]) > 0.1", 30*time.Second,
+			measure("app_cp", "db_g2", 0, ">", 0.1)),
+		rule("TargetDown", "warning", "up{job=~\"app_cp|app_ap\"} == 0", 30*time.Second, measure("app_cp", "", 1, "==", 0)),
+	}
+}
+
+// alight makes a rule hold for an alert since so long.
+func alight(s *probes.Snapshot, rule string, value float64, held time.Duration, labels map[string]string) {
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		if r.Name != rule {
+			continue
+		}
+		a := alerts.Alert{Labels: map[string]string{"alertname": rule, "severity": r.Severity}, Value: value, ActiveAt: noon.Add(-held), State: alerts.Pending}
+		for name, text := range labels {
+			a.Labels[name] = text
+		}
+		a.FiresAt = a.ActiveAt.Add(r.For)
+		if held >= r.For {
+			a.State, a.FiredAt, a.FiresAt = alerts.Firing, a.ActiveAt.Add(r.For), time.Time{}
+			s.Edges = append(s.Edges, alerts.Edge{At: a.FiredAt, Rule: rule, Severity: r.Severity, Labels: a.Labels, From: alerts.Pending, To: alerts.Firing})
+		}
+		r.State, r.Alerts = max(r.State, a.State), append(r.Alerts, a)
+		r.Measures[0] = alerts.Measure{Labels: labels, Value: value, Op: r.Measures[0].Op, Limit: r.Measures[0].Limit}
+	}
+	slices.SortStableFunc(s.Rules, func(a, b alerts.Rule) int { return cmp.Compare(b.State, a.State) })
+}
+
+// fuses is db_g2 down for a while: alerts fire, one is acknowledged, others are on their way.
+func fuses() *probes.Snapshot {
+	s := g2Down()
+	cp, ap := map[string]string{"job": "app_cp", "node": "db_g2"}, map[string]string{"job": "app_ap", "node": "db_g2"}
+	alight(s, "CircuitBreakerOpen", 2, 40*time.Second, cp)
+	alight(s, "CircuitBreakerOpen", 2, 40*time.Second, ap)
+	alight(s, "StalenessHigh", 41.3, 37*time.Second, ap)
+	alight(s, "ConnectionFailuresHigh", 1, 41*time.Second, cp)
+	alight(s, "ErrorRatioHigh", 0.48, 28*time.Second, map[string]string{"job": "app_cp"})
+	for _, r := range s.Rules {
+		if r.Name == "ConnectionFailuresHigh" {
+			s.Acks = []probes.Ack{{Labels: r.Alerts[0].Labels, Reason: "db_g2 is being moved", By: "ada", At: noon, Until: noon.Add(time.Hour)}}
+		}
+	}
+	return s
+}
+
+// frozen is app_cp down: what was pending about it stands still, for want of samples.
+func frozen() *probes.Snapshot {
+	s := cpDown()
+	for i := range s.Rules {
+		if r := &s.Rules[i]; r.Name == "ErrorRatioHigh" {
+			r.Measures = nil
+			r.Frozen = []alerts.Frozen{{Labels: map[string]string{"alertname": r.Name, "severity": r.Severity, "job": "app_cp"}, Held: 12 * time.Second, Since: noon.Add(-10 * time.Second)}}
+		}
+	}
+	alight(s, "TargetDown", 0, 9*time.Second, map[string]string{"job": "app_cp", "instance": "127.0.0.1:5001"})
+	return s
+}
+
+// several is a stack with more than one instance of each service, one of which is down.
+func several() *probes.Snapshot {
+	s := healthy()
+	s.Severity = probes.Warning
+	since := noon.Add(-95 * time.Second)
+	s.Verdict = probes.Verdict{Situation: "instance_down", Severity: probes.Warning, Since: since,
+		Sentence: "app_cp-2 at 10.0.0.12:5001 does not answer; the other two instances of app_cp serve.", NextStep: "Start app_cp-2 again."}
+	services := s.Services
+	s.Services = nil
+	for i, name := range []string{"app_cp", "app_cp-2", "app_cp-3"} {
+		one := fixtureService(name, service.ModeCP, fmt.Sprintf("http://10.0.0.%d:5001", 11+i), 3.1+float64(i), services[0].Reach)
+		if i == 1 {
+			one.Reach = probes.Reach{Contact: probes.Down, Since: since, At: noon, LastUp: since, Error: "GET /health: dial tcp 10.0.0.12:5001: connect: connection refused"}
+			one.Links, one.Status = nil, ""
+			one.Rate, one.Latency, one.ErrorRatio = probes.Reading[float64]{}, probes.Reading[probes.Latency]{}, probes.Reading[float64]{}
+		}
+		s.Services = append(s.Services, one)
+	}
+	for i, name := range []string{"app_ap", "app_ap-2"} {
+		s.Services = append(s.Services, fixtureService(name, service.ModeAP, fmt.Sprintf("http://10.0.0.%d:5002", 11+i), 1.2, services[1].Reach))
+	}
+	group := func(mode service.Mode, up int, rate float64, names ...string) probes.Group {
+		return probes.Group{Name: "app_" + string(mode), Mode: mode, Instances: names, Up: up, Rate: probes.Read(rate, noon), ErrorRatio: probes.Read(0.0, noon),
+			Latency:        probes.Read(probes.Latency{P50: 900 * time.Microsecond, P95: 2 * time.Millisecond, P99: 4 * time.Millisecond}, noon),
+			LatencyHistory: wave(4, 0.6), RateHistory: wave(rate, 7)}
+	}
+	s.Groups = []probes.Group{group(service.ModeCP, 2, 83.4, "app_cp-2", "app_cp-3", "app_cp"), group(service.ModeAP, 2, 83.4, "app_ap", "app_ap-2")}
+	s.Events = append(s.Events, probes.Event{At: since, Severity: probes.Critical, Kind: "target", Target: "app_cp-2", Text: "app_cp-2 went down: connection refused"})
+	alight(s, "TargetDown", 0, 95*time.Second, map[string]string{"job": "app_cp", "instance": "10.0.0.12:5001"})
+	return s
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"captop/probes"
+	"captop/probes/alerts"
 	"captop/tui/cell"
 	"captop/tui/screen"
 	"captop/tui/theme"
@@ -29,12 +30,44 @@ func (m model) header(c screen.Context) string {
 	if c.Snapshot != nil && c.Snapshot.Source.Kind == probes.SourceRecording {
 		left += " " + t.Badge(theme.Warning, "REPLAY "+cell.Clean(filepath.Base(c.Snapshot.Source.Name)))
 	}
-	left += m.targets(c) + m.where(c)
+	left += m.fires(c) + m.targets(c) + m.where(c)
 	right := m.seat() + "  " + m.pollAge(c) + "  " + m.clock(m.now)
 	if room := m.width - cell.Width(right) - 1; room > 0 {
 		return cell.Left(left, room) + " " + right
 	}
 	return cell.Cut(left, m.width)
+}
+
+// fires is how many alerts fire and, where there is room, the worst of them. Rules come firing first.
+func (m model) fires(c screen.Context) string {
+	count, critical, worst := 0, false, ""
+	if c.Snapshot == nil || c.Severity() == theme.Unknown {
+		return ""
+	}
+	for _, rule := range c.Snapshot.Rules {
+		for _, alert := range rule.Alerts {
+			if alert.State != alerts.Firing {
+				continue
+			}
+			count++
+			if worst == "" || rule.Severity == "critical" && !critical {
+				worst, critical = rule.Name, rule.Severity == "critical"
+			}
+		}
+	}
+	switch {
+	case count == 0:
+		return ""
+	case m.width < wordy:
+		worst = ""
+	default:
+		worst = ": " + cell.Clean(worst)
+	}
+	level := theme.Warning
+	if critical {
+		level = theme.Critical
+	}
+	return " " + m.theme.State(level, fmt.Sprintf("%d firing%s", count, worst))
 }
 
 // targets is how many of them answer.
