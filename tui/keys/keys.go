@@ -23,6 +23,9 @@ type Map struct {
 	Zone, Relative                                          key.Binding
 	Up, Down, Left, Right, PageUp, PageDown, Home, End      key.Binding
 	Submit, Back, Next, Previous, Filter, FarLeft, FarRight key.Binding
+	LineUp, LineDown                                        key.Binding // in lists; forms do not know them, for they are letters
+	Acknowledge, Silence, RunChecks, Undo                   key.Binding
+	Follow, FirstDeviation, EventKind, EventSeverity        key.Binding
 	WindowLonger, WindowShorter                             key.Binding
 }
 
@@ -70,6 +73,8 @@ func (m *Map) rows() []row {
 		{"relative", Everywhere, &m.Relative, "times as clock or as age", "T"},
 		{"up", Everywhere, &m.Up, "up", "up"},
 		{"down", Everywhere, &m.Down, "down", "down"},
+		{"line-up", Everywhere, &m.LineUp, "up in a list", "k"},
+		{"line-down", Everywhere, &m.LineDown, "down in a list", "j"},
 		{"left", Everywhere, &m.Left, "left", "left"},
 		{"right", Everywhere, &m.Right, "right", "right"},
 		{"far-left", Everywhere, &m.FarLeft, "far left", "shift+left"},
@@ -86,6 +91,14 @@ func (m *Map) rows() []row {
 		{"command", Everywhere, &m.Command, "command line", ":"},
 		{"window-longer", "overview", &m.WindowLonger, "longer window", "+ ="},
 		{"window-shorter", "overview", &m.WindowShorter, "shorter window", "-"},
+		{"acknowledge", "alerts", &m.Acknowledge, "acknowledge", "a"},
+		{"silence", "alerts", &m.Silence, "silence in Alertmanager", "s"},
+		{"run-checks", "alerts", &m.RunChecks, "run the page's checks", "x"},
+		{"undo", "alerts", &m.Undo, "undo ack or silence", "u"},
+		{"follow", "events", &m.Follow, "follow: newest first", "f"},
+		{"first-deviation", "events", &m.FirstDeviation, "go to the first deviation", "g"},
+		{"event-kind", "events", &m.EventKind, "kind: only one, next", "t"},
+		{"event-severity", "events", &m.EventSeverity, "severity: at least", "v"},
 		{"help", Everywhere, &m.Help, "this help", "?"},
 		{"suspend", Everywhere, &m.Suspend, "suspend; fg resumes", "ctrl+z"},
 		{"redraw", Everywhere, &m.Redraw, "draw the screen anew", "ctrl+l"},
