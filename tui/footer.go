@@ -71,16 +71,17 @@ func (m model) deeds() []footKey {
 	if m.options.Write != nil {
 		shown = append(shown, footKey{m.keys.Write.Help().Key, "write"})
 	}
+	switch {
+	case m.options.Armed:
+	case m.armed():
+		shown = append(shown, footKey{m.keys.Arm.Help().Key, "disarm"})
+	default:
+		shown = append(shown, footKey{m.keys.Arm.Help().Key, "arm"})
+	}
 	for _, action := range m.options.Actions {
 		shown = append(shown, footKey{action.Key, action.Name})
 	}
-	if m.options.Armed {
-		return shown
-	}
-	if m.armed() {
-		return append(shown, footKey{m.keys.Arm.Help().Key, "disarm"})
-	}
-	return append(shown, footKey{m.keys.Arm.Help().Key, "arm"})
+	return shown
 }
 
 // tab is where the name of a screen stands on the footer, from its first cell to the one after its last.

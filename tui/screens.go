@@ -3,6 +3,7 @@ package tui
 import (
 	"slices"
 
+	"captop/tui/alertview"
 	"captop/tui/keys"
 	"captop/tui/overview"
 	"captop/tui/screen"
@@ -20,5 +21,7 @@ func screens(o Options, k keys.Map) []screen.Screen {
 	}
 	return []screen.Screen{
 		overview.New(k, deed),
+		alertview.New(k, alertview.Options{Runbook: o.Runbook, Checks: o.Checks, Query: o.Query, Acknowledge: o.Acknowledge,
+			Unacknowledge: o.Unacknowledge, Silence: o.Silence, Unsilence: o.Unsilence}),
 	}
 }

@@ -93,7 +93,7 @@ func Percent(ratio float64) string {
 	case p < 0.1:
 		return "<0.1 %"
 	case p < 9.95:
-		return fmt.Sprintf("%.1f %%", p)
+		return trim(p) + " %"
 	}
 	return fmt.Sprintf("%.0f %%", p)
 }

@@ -85,8 +85,17 @@ func (p painter) opsHistories() (all []chart.Series) {
 
 // base is what all charts have in common.
 func (p painter) base(series []chart.Series, width, rows int) chart.Plot {
-	return chart.Plot{Width: width, Height: rows - 1, Now: p.Now, Window: p.window, Gap: p.gap(), Series: series,
+	return chart.Plot{Width: width, Height: rows - 1, Now: p.newest(), Window: p.window, Gap: p.gap(), Series: series,
 		Marks: p.marks(), Cursor: p.cursor, Times: p.Times}
+}
+
+// newest is where the charts end: at the last poll while that is fresh, so that they move when something new is known
+// and not a moment before; at the clock once nothing comes, so that the gap shows.
+func (p painter) newest() time.Time {
+	if p.fresh(p.Snapshot.At) == probes.Fresh {
+		return p.Snapshot.At
+	}
+	return p.Now
 }
 
 // gap is how far apart two samples may be that are joined.
