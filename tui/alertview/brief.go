@@ -84,7 +84,9 @@ func briefFuse(c screen.Context, e entry) string {
 
 // briefTime is when it will fire, or since when it has.
 func briefTime(c screen.Context, e entry, wide bool) string {
-	held := func() string { return cell.Age(min(c.Now.Sub(e.alert.ActiveAt), e.rule.For)) + " of " + cell.Age(e.rule.For) }
+	held := func() string {
+		return cell.Age(min(c.Now.Sub(e.alert.ActiveAt), e.rule.For)) + " of " + cell.Age(e.rule.For)
+	}
 	switch e.kind {
 	case firing:
 		if wide || c.Times.Relative {
