@@ -39,7 +39,7 @@ if [ ${#missing[@]} -gt 0 ]; then
 fi
 [ -z "${CAPTOP_NO_DOCKER:-}" ] || echo "NOT TESTED: no Docker engine answers here, so the compose stack is not brought up"
 redis-server --version
-promtool --version 2>&1 | head -1
+promtool --version 2>&1 | sed -n 1p
 tmux -V
 go version
 
