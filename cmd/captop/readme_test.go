@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,22 @@ func readmeRows() map[string]func(*testing.T) {
 			}
 		},
 		"go run ./cmd/captop --plain": func(t *testing.T) { inTerminal(t, "go run ./cmd/captop --plain", "app_ap:") },
-		"docker-compose up -d":        composeStack,
+		"go run ./cmd/captop check": func(t *testing.T) {
+			output := finishes(t, nil, "go", "run", "./cmd/captop", "check")
+			if !strings.Contains(output, " - ") || !strings.Contains(output, "|up_cp=") || !strings.Contains(output, " staleness_g2=") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop wait 'max(circuit_breaker_state) == 0' --timeout 60s": func(t *testing.T) {
+			pair := startPair(t)
+			args := slices.Concat([]string{"go", "run", "./cmd/captop", "wait", "max(circuit_breaker_state) == 0", "--timeout", "60s"}, pair.args)
+			if output := finishes(t, nil, args...); output != "{} 0\n" {
+				t.Fatalf("it printed %q", output)
+			}
+		},
+		"promtool check config deploy/prometheus/prometheus.yml": again("promtool", "check", "config", "deploy/prometheus/prometheus.yml"),
+		"promtool test rules deploy/prometheus/alerts_test.yml":  again("promtool", "test", "rules", "deploy/prometheus/alerts_test.yml"),
+		"docker-compose up -d": composeStack,
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {

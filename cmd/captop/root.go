@@ -15,6 +15,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"captop/deploy/runbooks"
 	"captop/probes"
 	"captop/service"
 	"captop/service/api"
@@ -52,7 +53,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
 	root.MarkFlagsMutuallyExclusive("once", "plain")
 	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std),
-		newReplayCommand(std), newCutCommand(std))
+		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std))
 	return root
 }
 
@@ -116,7 +117,7 @@ func drawable(std streams) bool {
 func (s settings) screen(std streams) (tui.Options, error) {
 	k, err := s.keymap()
 	return tui.Options{Theme: s.Theme, ASCII: s.ASCII, Mouse: s.Mouse, Zone: s.location(), Relative: s.Relative, Keys: &k,
-		Input: std.in, Output: std.out}, err
+		Runbook: runbooks.Page, Checks: runbookChecks, Input: std.in, Output: std.out}, err
 }
 
 // stackName is the hosts of the stack as configured: of the services, and of the nodes where they run elsewhere.
