@@ -30,6 +30,8 @@ type alertingRule struct {
 	at       time.Time // of the last evaluation
 	err      error
 	turn     int // whose annotations are expanded next, where there are many
+
+	asksOfTheMoment bool // the annotations
 }
 
 // alert is one alert of a rule.
@@ -38,9 +40,11 @@ type alert struct {
 	named  map[string]string // the same, to be shown
 	source labels.Labels     // of the sample, without the metric's name
 	sample promql.Sample     // the last for which the expression held
-	state  State
-	value  float64
-	lost   bool
+	// described is the sample for which the annotations were expanded; nil where there is none, or they are of other rules.
+	described *promql.Sample
+	state     State
+	value     float64
+	lost      bool
 
 	activeAt, firedAt, keptSince, resolvedAt time.Time
 	seen                                     time.Time // the last evaluation at which the expression held
@@ -63,7 +67,8 @@ type moment struct {
 func newAlertingRule(text *ruleText) *alertingRule {
 	return &alertingRule{
 		ruleText: text, compare: findComparison(text.expr), reads: findSelectors(text.expr),
-		active: map[labels.Labels]*alert{}, frozen: map[labels.Labels]frozen{},
+		asksOfTheMoment: asksOfTheMoment(text.annotations),
+		active:          map[labels.Labels]*alert{}, frozen: map[labels.Labels]frozen{},
 	}
 }
 
@@ -74,6 +79,9 @@ func (r *alertingRule) wrote(series map[labels.Labels]struct{}) { r.before = ser
 // inherit takes over the alerts of the rule that this one replaces.
 func (r *alertingRule) inherit(from *alertingRule) {
 	r.active, r.frozen, r.at = from.active, from.frozen, from.at
+	for _, a := range r.active {
+		a.described = nil
+	}
 }
 
 var errTwice = errors.New("two alerts have the same labels: labels of the rule hide what tells them apart")
@@ -231,7 +239,7 @@ func (r *alertingRule) edges(was map[labels.Labels]moment, at time.Time) []Edge 
 	add := func(a *alert, from, to State) {
 		if from != to {
 			edges = append(edges, Edge{At: at, Rule: r.name, Severity: a.labels.Get("severity"), Runbook: a.labels.Get("runbook"),
-				Labels: a.show(), From: from, To: to, Value: a.value, Summary: a.summary})
+				Labels: a.show(), From: from, To: to, Value: a.value, Lost: to == Inactive && a.lost, Summary: a.summary})
 		}
 	}
 	for of, before := range was {

@@ -99,6 +99,7 @@ type Edge struct {
 	From     State             `json:"from"`
 	To       State             `json:"to"`
 	Value    float64           `json:"value"`
+	Lost     bool              `json:"lost,omitempty"` // it ended for want of samples, not because all is well
 	Summary  string            `json:"summary,omitempty"`
 }
 

@@ -219,7 +219,9 @@ func TestALostAlertIsNotWell(t *testing.T) {
 	ingest(t, e, "x 6\n", 0)
 	e.Evaluate(after(0))
 	e.Lost(here, after(1))
-	e.Evaluate(after(1))
+	if edges := e.Evaluate(after(1)); len(edges) != 1 || !edges[0].Lost {
+		t.Errorf("%+v", edges)
+	}
 	if alert := e.Rules()[0].Alerts[0]; alert.State != Inactive || !alert.Lost {
 		t.Errorf("%+v", alert)
 	}

@@ -3,6 +3,8 @@ package alerts
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -258,4 +260,50 @@ func badDay() []scrape {
 	scrapes = append(scrapes, without(16, forgotten)...)
 	well(6, false)
 	return scrapes
+}
+
+// TestErrorsAreAsInPrometheus: what Prometheus cannot evaluate, captop says it cannot, at the same step.
+func TestErrorsAreAsInPrometheus(t *testing.T) {
+	page := map[string]float64{`value{node="1"}`: 6, `value{node="2"}`: 6, `other{node="1"}`: 1, `other{node="2"}`: 1}
+	for name, rule := range map[string]string{
+		"many to many":                "{alert: A, expr: 'value > on (job) other'}",
+		"many to one":                 "{alert: A, expr: 'value + on (job) sum by (job) (value) > 0'}",
+		"the same labels":             "{alert: A, expr: 'value > 5', labels: {node: ''}}",
+		"the same labels by template": "{alert: A, expr: 'value > 5', labels: {node: '{{ $labels.job }}'}}",
+		"the same recorded labels":    "{record: a, expr: 'value', labels: {node: ''}}",
+		"names that fall away":        "{alert: A, expr: '{__name__=~\"value|other\"} > 0'}",
+		"a limit":                     "{alert: A, expr: 'value > 5'}\n  limit: 1",
+		"a limit of recorded series":  "{record: a, expr: 'value'}\n  limit: 1",
+		"fine":                        "{alert: A, expr: 'value > 5'}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			text := []byte("groups:\n- name: g\n  rules:\n  - " + rule + "\n")
+			rules, err := Parse("rules.yml", text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := New(rules, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := scenario{name: name, step: time.Second, job: "app", targets: map[string][]scrape{"a": {{page: page}}}}
+			s.play(t, e, func(int, []Edge) {})
+			found, err := e.Query(t.Context(), "a or ALERTS", time.Unix(0, 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			broken := len(found) == 0 // for each of the expressions holds, where it can be evaluated
+			path := filepath.Join(t.TempDir(), "rules.yml")
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// Something has to be asked, for promtool to evaluate anything.
+			asked := []exprTest{{"vector(1)", "0s", []expectedSample{{"{}", 1}}}}
+			output, err := runPromtool(t, promtoolFile{RuleFiles: []string{path}, EvaluationInterval: "1s",
+				Tests: []promtoolTest{{Interval: "1s", InputSeries: s.input(), PromqlExprTests: asked}}})
+			if (err != nil) != broken {
+				t.Errorf("captop fails: %t; promtool: %v\n%s", broken, err, output)
+			}
+		})
+	}
 }

@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -18,11 +19,33 @@ func (r *alertingRule) describe(e *Engine, holding []*alert, was map[labels.Labe
 	r.turn = (r.turn + describedAtOnce) % max(1, len(holding))
 	for i, a := range holding {
 		distance := (i - r.turn + len(holding)) % len(holding)
-		if before := was[a.labels]; distance < describedAtOnce || before.alert != a || before.state != a.state {
-			a.summary = r.expand(e, r.annotations["summary"], a.sample, at)
-			a.description = r.expand(e, r.annotations["description"], a.sample, at)
+		before := was[a.labels]
+		if changed := before.alert != a || before.state != a.state; !changed && (distance >= describedAtOnce || r.described(a)) {
+			continue
+		}
+		a.summary = r.expand(e, r.annotations["summary"], a.sample, at)
+		a.description = r.expand(e, r.annotations["description"], a.sample, at)
+		sample := a.sample
+		a.described = &sample
+	}
+}
+
+// described says whether expanding the annotations again would give the same.
+func (r *alertingRule) described(a *alert) bool {
+	if a.described == nil || r.asksOfTheMoment {
+		return false
+	}
+	return math.Float64bits(a.described.F) == math.Float64bits(a.sample.F) && labels.Equal(a.described.Metric, a.sample.Metric)
+}
+
+// asksOfTheMoment says whether templates give something else each time, even for the same sample.
+func asksOfTheMoment(annotations map[string]string) bool {
+	for _, text := range annotations {
+		if strings.Contains(text, "query") || strings.Contains(text, "now") {
+			return true
 		}
 	}
+	return false
 }
 
 // show gives the rule as it is now.
