@@ -43,9 +43,11 @@ func poll(n, second int) Poll {
 	for i, target := range targets(n).Services {
 		in := probes.Input{At: at.Add(-time.Duration(i) * time.Millisecond), Took: 3*time.Millisecond + time.Duration(second*7919%1000)*time.Microsecond,
 			Target: target.Name, Fault: probes.Up, Status: 200}
-		for part, body := range map[probes.Part]string{probes.PartHealth: health(target.Mode, at, cut), probes.PartBreakers: breakers(cut),
-			probes.PartMetrics: page(target.Mode, second, i)} {
-			in.Part, in.Body = part, body
+		for _, answer := range []struct {
+			part probes.Part
+			body string
+		}{{probes.PartHealth, health(target.Mode, at, cut)}, {probes.PartBreakers, breakers(cut)}, {probes.PartMetrics, page(target.Mode, second, i)}} {
+			in.Part, in.Body = answer.part, answer.body
 			p.Inputs = append(p.Inputs, in)
 		}
 	}
