@@ -5,6 +5,7 @@ import (
 
 	"captop/tui/alertview"
 	"captop/tui/keys"
+	"captop/tui/nodeview"
 	"captop/tui/overview"
 	"captop/tui/screen"
 )
@@ -23,5 +24,6 @@ func screens(o Options, k keys.Map) []screen.Screen {
 		overview.New(k, deed),
 		alertview.New(k, alertview.Options{Runbook: o.Runbook, Checks: o.Checks, Query: o.Query, Acknowledge: o.Acknowledge,
 			Unacknowledge: o.Unacknowledge, Silence: o.Silence, Unsilence: o.Unsilence}),
+		nodeview.New(k, o.Inspect),
 	}
 }

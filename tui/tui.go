@@ -19,6 +19,7 @@ import (
 	"captop/service"
 	"captop/tui/alertview"
 	"captop/tui/keys"
+	"captop/tui/nodeview"
 	_ "captop/tui/quiet" // before bubbletea asks the terminal for its background colour
 	"captop/tui/theme"
 )
@@ -68,6 +69,10 @@ type Options struct {
 	// History gives what captop saw at an earlier time: the snapshot of that moment, or of the last one before it. It is
 	// called outside the screen's loop, one call at a time, and must end with ctx. nil offers no way back in time.
 	History func(ctx context.Context, at time.Time) (*probes.Snapshot, error)
+
+	// Inspect looks closely at one node. It is called every two seconds while the screen of the nodes is in front, outside
+	// the screen's loop, and must end with ctx. nil: the screen shows what the polls bring.
+	Inspect nodeview.Inspect
 
 	// Logs delivers lines of the services' logs as events of kind log, in the order in which they came. nil: no source.
 	Logs <-chan probes.Event

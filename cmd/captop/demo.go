@@ -84,6 +84,11 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stack.About(), writer(config.Targets)
 	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
 	screen.History = kept.lookBack()
+	looks, err := lookClosely(config.Targets, &screen)
+	if err != nil {
+		return err
+	}
+	defer looks.Close()
 	return tui.Run(ctx, screen)
 }
 

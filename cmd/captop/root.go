@@ -100,6 +100,11 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
 	screen.Query, screen.History = engine.Query, kept.lookBack()
+	looks, err := lookClosely(config.Targets, &screen)
+	if err != nil {
+		return err
+	}
+	defer looks.Close()
 	return tui.Run(ctx, screen)
 }
 
