@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/charmbracelet/lipgloss"
+
 	"captop/probes"
 	"captop/tui/cell"
 	"captop/tui/screen"
@@ -13,11 +15,12 @@ import (
 // wrapLimit is more lines than any text of an alert has: nothing is cut for good, panes scroll.
 const wrapLimit = 500
 
-// pane is everything about one entry, with its runbook page: what, then what to do about it.
+// pane is everything about one entry: what, then what to do about it, then what can be looked up.
 func (a Alerts) pane(c screen.Context, e entry, width int) []string {
-	lines := about(c, e, width)
-	lines = append(lines, "")
-	return append(lines, a.runbook(c, e, width)...)
+	lines := append(about(c, e, width), "")
+	lines = append(lines, a.runbook(c, e, width)...)
+	lines = append(lines, "", section(c.Theme, "the rule", "", width, false))
+	return append(lines, facts(c, e, width)...)
 }
 
 // runbook is the page, or why there is none.
@@ -80,9 +83,34 @@ func (p page) tally() string {
 	return text
 }
 
-// about is what is known of an entry: words first, then what can be looked up.
+// about is what an entry means, in words.
 func about(c screen.Context, e entry, width int) []string {
 	t := c.Theme
+	var lines []string
+	add := func(text string, style lipgloss.Style) {
+		for _, line := range cell.Wrap(text, width, wrapLimit) {
+			if line != "" {
+				lines = append(lines, style.Render(line))
+			}
+		}
+	}
+	add(cell.Clean(e.alert.Summary), t.Bold)
+	add(cell.Clean(e.alert.Description), t.Plain)
+	for _, line := range append(fuse(c, e, 0), said(c, e)...) {
+		add(line, t.Plain)
+	}
+	if e.kind == blank {
+		add(blankReason(e), t.At(theme.Unknown))
+	}
+	if e.kind == quiet {
+		add("Quiet: what the rule asks for does not hold.", t.Plain)
+	}
+	add(managerText(c, e), t.Plain)
+	return lines
+}
+
+// facts are what can be looked up: the values, the labels, the rule itself.
+func facts(c screen.Context, e entry, width int) []string {
 	var lines []string
 	add := func(label, text string) {
 		if text == "" {
@@ -92,43 +120,21 @@ func about(c screen.Context, e entry, width int) []string {
 			if i > 0 {
 				label = ""
 			}
-			lines = append(lines, t.Dim.Render(cell.Left(label, factWidth))+part)
-		}
-	}
-	for i, line := range cell.Wrap(strings.TrimSpace(cell.Clean(e.alert.Summary)), width, wrapLimit) {
-		if i > 0 || line != "" {
-			lines = append(lines, t.Bold.Render(line))
-		}
-	}
-	for _, line := range cell.Wrap(cell.Clean(e.alert.Description), width, wrapLimit) {
-		if line != "" {
-			lines = append(lines, line)
+			lines = append(lines, c.Theme.Dim.Render(cell.Left(label, factWidth))+part)
 		}
 	}
 	add("value", against(e))
-	for _, line := range fuse(c, e, 0) {
-		lines = append(lines, cell.Wrap(line, width, wrapLimit)...)
-	}
-	for _, line := range said(c, e) {
-		lines = append(lines, cell.Wrap(line, width, wrapLimit)...)
-	}
-	if len(e.rule.Measures) > 1 || e.kind == quiet {
-		for i, m := range e.rule.Measures {
-			label := ""
-			if i == 0 {
-				label = "measured"
-			}
-			u := unitOf(e.rule.Expr)
-			add(label, strings.TrimSpace(u.write(m.Value)+" "+told(entry{labels: m.Labels})))
+	u := unitOf(e.rule.Expr)
+	for i, m := range e.rule.Measures {
+		label := ""
+		if i == 0 {
+			label = "measured"
 		}
-	}
-	if e.kind == blank {
-		add("no data", blankReason(e))
+		add(label, strings.TrimSpace(u.write(m.Value)+" "+told(entry{labels: m.Labels})))
 	}
 	add("labels", labelText(e.labels))
-	add("rule", e.rule.Expr)
+	add("expr", e.rule.Expr)
 	add("timing", timing(c, e))
-	add("manager", managerText(c, e))
 	return lines
 }
 
@@ -137,9 +143,9 @@ const factWidth = 10
 
 func blankReason(e entry) string {
 	if e.rule.EvaluatedAt.IsZero() {
-		return "the rule has not been evaluated yet"
+		return "The rule has not been evaluated yet."
 	}
-	return "none of the series that the rule compares are there, so it cannot fire: nobody knows whether all is well"
+	return "None of the series that the rule compares are there, so it cannot fire. Nobody knows whether all is well."
 }
 
 func timing(c screen.Context, e entry) string {

@@ -1,6 +1,8 @@
 package alertview
 
 import (
+	"fmt"
+
 	"captop/tui/box"
 	"captop/tui/cell"
 	"captop/tui/screen"
@@ -28,7 +30,7 @@ func (a Alerts) Draw(c screen.Context) []string {
 		}
 	}
 	if a.notice != "" && c.Now.Before(a.noticeUntil) && c.Height > 0 {
-		out[c.Height-1] = c.Theme.Key.Render("▸ ") + cell.Cut(cell.Clean(a.notice), c.Width-2)
+		out[c.Height-1] = cell.Cut(c.Theme.Key.Render("▸ ")+cell.Clean(a.notice), c.Width)
 	}
 	if a.form != nil && c.Snapshot != nil {
 		return box.Over(out, c.Width, c.Theme, func(width int) (string, []string) { return a.form.view(width, c) })
@@ -98,7 +100,7 @@ func (a Alerts) column(c screen.Context, width, height int) []string {
 // top is the count of states, the filter, and what makes the list less than the truth.
 func (a Alerts) top(c screen.Context, all []entry, width int) []string {
 	t := c.Theme
-	lines := []string{cell.Cut(summary(c, all), width)}
+	lines := summaryLines(c, all, width)
 	if a.filtering || a.filter.Text() != "" {
 		shown := cell.Count(float64(len(filtered(all, a.filter.Text())))) + " of " + cell.Count(float64(len(all)))
 		room := width - 8 - cell.Width(shown) - 2
@@ -129,11 +131,13 @@ func (a Alerts) listPane(c screen.Context, all []entry, width, height int) []str
 		}
 		lines = append(lines, drawn...)
 	}
+	if len(lines) > height && height > 1 {
+		height-- // for the line that says so
+	}
 	from := max(min(first-(height-(last-first))/2, len(lines)-height), 0)
 	shown := fill(lines[from:min(from+height, len(lines))], height)
-	if hidden := len(lines) - from - height; hidden > 0 {
-		mark := c.Theme.Dim.Render(" … more below")
-		shown[height-1] = cell.Left(shown[height-1], width-cell.Width(mark)) + mark
+	if hidden := len(lines) - height; hidden > 0 {
+		shown = append(shown, c.Theme.Dim.Render(cell.Cut(fmt.Sprintf("  ↑ %d lines above, ↓ %d below", from, hidden-from), width)))
 	}
 	return shown
 }

@@ -80,7 +80,7 @@ func (u unit) write(v float64) string {
 	case milliseconds:
 		return span(v * float64(time.Millisecond))
 	case ratio:
-		return cell.Percent(v)
+		return strings.Replace(cell.Percent(v), ".0 %", " %", 1)
 	case bytes:
 		return cell.Bytes(v)
 	case breaker:

@@ -55,7 +55,7 @@ func rows(c screen.Context, e entry, width int, chosen bool) []string {
 	cursor := "  "
 	if chosen {
 		cursor = t.Key.Render("▸ ")
-		name = t.Cursor.Render(" " + cell.Clean(e.rule.Name) + " ")
+		name = t.Cursor.Render(cell.Clean(e.rule.Name))
 	}
 	left := cursor + state(c, e) + name
 	if e.rule.Severity != "" && e.kind < blank {
@@ -175,11 +175,29 @@ func fires(c screen.Context, at time.Time) string {
 	return "at " + c.Times.Write(at, c.Now) + ", in " + cell.Age(at.Sub(c.Now)+time.Second-1)
 }
 
-// summary is the first line: how many of each state there are, the worst first.
+// summary is how many of each state there are, the worst first, on one line.
 func summary(c screen.Context, all []entry) string {
+	return strings.Join(tally(c, all), c.Theme.Dim.Render(" · "))
+}
+
+// summaryLines is the summary in lines of width cells.
+func summaryLines(c screen.Context, all []entry, width int) []string {
+	var lines []string
+	for i, part := range tally(c, all) {
+		if last := len(lines) - 1; i > 0 && cell.Width(lines[last])+3+cell.Width(part) <= width {
+			lines[last] += c.Theme.Dim.Render(" · ") + part
+		} else {
+			lines = append(lines, part)
+		}
+	}
+	return lines
+}
+
+// tally is how many of each state there are, in words.
+func tally(c screen.Context, all []entry) []string {
 	t := c.Theme
 	if old(c) {
-		return t.State(theme.Unknown, "Nobody looks: what follows is from "+c.Times.Write(c.Snapshot.At, c.Now))
+		return []string{t.State(theme.Unknown, "Nobody looks: what follows is from "+c.Times.Write(c.Snapshot.At, c.Now))}
 	}
 	counts := map[kind]int{}
 	unhandled := 0
@@ -208,9 +226,9 @@ func summary(c screen.Context, all []entry) string {
 	add(resolved, theme.OK, "resolved")
 	add(quiet, theme.OK, "quiet")
 	if len(parts) == 0 {
-		return t.State(theme.Unknown, "There are no rules")
+		return []string{t.State(theme.Unknown, "There are no rules")}
 	}
-	return strings.Join(parts, t.Dim.Render(" · "))
+	return parts
 }
 
 // troubles are what makes the list less than the whole truth: rules that were not taken, an Alertmanager that is silent.

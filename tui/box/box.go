@@ -14,9 +14,12 @@ const leastWidth, leastHeight = 24, 6
 
 // Over draws a box in the middle of the screen's lines. view gives its title and its lines of width cells.
 func Over(lines []string, width int, t theme.Theme, view func(width int) (title string, lines []string)) []string {
+	if len(lines) == 0 {
+		return nil
+	}
 	if width < leastWidth || len(lines) < leastHeight {
 		title, _ := view(width)
-		return append([]string{cell.Cut(title+": no room", width)}, lines[min(1, len(lines)):]...)
+		return append([]string{cell.Cut(title+": no room", width)}, lines[1:]...)
 	}
 	outer := Width
 	if width < Width+12 {
