@@ -53,6 +53,19 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 	return in, true
 }
 
+// With gives the targets after an Input of discovery; ok is false where an Input changes nothing of them.
+func (t Targets) With(in Input) (after Targets, ok bool) {
+	var now found
+	if in.Part != PartTargets || in.Body == "" || json.Unmarshal([]byte(in.Body), &now) != nil {
+		return t, false
+	}
+	after = Targets{Nodes: t.Nodes}
+	for _, target := range now.Services {
+		after.Services = append(after.Services, ServiceTarget{Name: target.Name, Mode: target.Mode, URL: target.URL})
+	}
+	return after, true
+}
+
 // retarget watches the instances that an Input names: those that were watched before go on, those that are not named
 // are forgotten.
 func (s *State) retarget(in Input) {

@@ -69,6 +69,27 @@ func (h Header) setup() probes.Setup {
 	return probes.Setup{Targets: h.Targets, Poll: h.Poll, Started: h.Started, Rules: []byte(h.Rules.Text), RulesFile: h.Rules.File}
 }
 
+// after gives the header that is in force after a poll: changes of the rules and of the targets are Inputs. Rules that
+// cannot be used are not in force.
+func (h *Header) after(inputs []probes.Input) *Header {
+	for _, in := range inputs {
+		next := *h
+		switch {
+		case in.Part == probes.PartRulesFile && in.Fault == probes.Up:
+			next.Rules.Text = in.Body
+			if _, err := probes.NewState(next.setup()); err == nil {
+				h = &next
+			}
+		case in.Part == probes.PartTargets:
+			if targets, changed := h.Targets.With(in); changed {
+				next.Targets = targets
+				h = &next
+			}
+		}
+	}
+	return h
+}
+
 // Rules is a rules file.
 type Rules struct {
 	File string `json:"file,omitempty"` // where it was read from; "" is captop's own

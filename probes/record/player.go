@@ -16,7 +16,8 @@ type Player struct {
 	rules  *Rules // in place of those recorded; nil for these
 	name   string
 	state  *probes.State
-	header *Header
+	read   *Header // as it was read last
+	header *Header // that the state is up to
 }
 
 // Play begins at the first poll that is not before from, with rules in the place of those recorded, unless they are nil.
@@ -45,20 +46,20 @@ func (p *Player) Next() (*probes.Snapshot, error) {
 			p.state.Apply(in)
 		}
 	}
+	p.header = p.header.after(poll.Inputs)
 	snapshot := *p.state.Snapshot(poll.At)
 	snapshot.Source = probes.Source{Kind: probes.SourceRecording, Name: p.name}
 	return &snapshot, nil
 }
 
 // adopt takes up what is new in a header: every segment begins with one, which mostly says what the last one said.
-// Changes of the rules are Inputs, too, and in force already.
+// What changed is in the Inputs, too, and known already; where those were lost, a new state begins.
 func (p *Player) adopt(header *Header) error {
-	if header == p.header {
+	if header == p.read {
 		return nil
 	}
-	before := p.header
-	p.header = header
-	if before != nil && reflect.DeepEqual(before.Targets, header.Targets) {
+	p.read = header
+	if p.header != nil && reflect.DeepEqual(p.header.Targets, header.Targets) && (p.rules != nil || p.header.Rules == header.Rules) {
 		return nil
 	}
 	setup := header.setup()
@@ -69,17 +70,8 @@ func (p *Player) adopt(header *Header) error {
 	if err != nil {
 		return fmt.Errorf("replaying %s: %w", p.name, err)
 	}
-	p.state = state
+	p.state, p.header = state, header
 	return nil
-}
-
-// Begins is when a slice begins to be of interest: what is before it is warm-up. Zero where all of it is, and before
-// the first Next.
-func (p *Player) Begins() time.Time {
-	if p.header == nil {
-		return time.Time{}
-	}
-	return p.header.Begins
 }
 
 // Damage tells what could not be read so far.

@@ -3,10 +3,14 @@ package record
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"captop/probes"
+	"captop/probes/alerts"
 )
 
 // live gives what a dashboard shows of polls.
@@ -141,5 +145,128 @@ func TestHistoryWarmsUp(t *testing.T) {
 	}
 	if n := len(history.window); n != 302 {
 		t.Errorf("%d Snapshots are kept, want those of five minutes and one beyond", n)
+	}
+}
+
+// TestChangesWhileRecording: rules and targets that change are replayed as they were seen, from wherever one begins.
+func TestChangesWhileRecording(t *testing.T) {
+	const rules = "groups:\n- name: g\n  rules:\n  - alert: Always\n    expr: vector(%d) > 5\n    for: 5s\n"
+	dir := t.TempDir()
+	polls := seconds(1, 0, 200)
+	own := func(second int, part probes.Part, body string) {
+		polls[second].Inputs = append([]probes.Input{{At: polls[second].At, Target: "captop", Part: part, Fault: probes.Up, Body: body}}, polls[second].Inputs...)
+	}
+	own(50, probes.PartRulesFile, fmt.Sprintf(rules, 7))
+	own(60, probes.PartRulesFile, "groups: 7")
+	own(100, probes.PartTargets, `{"services":[{"name":"app_ap-0","mode":"ap","url":"http://ap0:5001/"}]}`)
+	own(150, probes.PartRulesFile, fmt.Sprintf(rules, 3))
+	want := live(t, header(1), polls)
+	if n := len(want[120].Services); n != 1 || len(want[120].Rules) != 1 || want[120].Rules[0].State != alerts.Firing {
+		t.Fatalf("%d services, rules %+v", n, want[120].Rules)
+	}
+	record(t, dir, smallLimits, header(1), polls...)
+	r := open(t, dir)
+	if len(r.files) < 3 {
+		t.Fatalf("%d segments: the changes are to lie in several", len(r.files))
+	}
+	player, err := r.Play(time.Time{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer player.Close()
+	for i := range want {
+		got, err := player.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameSnapshot(t, got, want[i])
+	}
+	// From the midst on, the rules and the targets are those of that time, though their changes were before it.
+	for _, from := range []int{0, 70, 120, 180} {
+		player, err := r.Play(polls[from].At, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got *probes.Snapshot
+		for range 15 {
+			if got, err = player.Next(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		is, was := summary(got), summary(want[from+14])
+		if is != was {
+			t.Errorf("from %d: %s, want %s", from, is, was)
+		}
+		if err := player.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	// Other rules stay in force whatever was recorded.
+	damage, err := r.Replay(t.Context(), Span{}, &Rules{File: "other.yml", Text: fmt.Sprintf(rules, 9)}, func(s *probes.Snapshot) error {
+		if fires := s.At.Sub(epoch) >= 5*time.Second; s.RulesFile != "other.yml" || (s.Rules[0].State == alerts.Firing) != fires {
+			t.Errorf("%s: rules %+v of %s", s.At, s.Rules, s.RulesFile)
+		}
+		return nil
+	})
+	if err != nil || damage != nil {
+		t.Errorf("%v, damage %v", err, damage)
+	}
+}
+
+// summary is what of a Snapshot does not depend on when its replay began.
+func summary(s *probes.Snapshot) string {
+	text := fmt.Sprint(len(s.Services))
+	for _, rule := range s.Rules {
+		text += fmt.Sprint(" ", rule.Expr, rule.State)
+	}
+	return text
+}
+
+// TestSlice: a slice replays alone, with the alerts as they were; a slice of a slice, too.
+func TestSlice(t *testing.T) {
+	const rules = "groups:\n- name: g\n  rules:\n  - alert: Slow\n    expr: vector(7) > 5\n    for: 8m\n"
+	h := header(1)
+	h.Rules.Text = rules
+	dir := t.TempDir()
+	h.Poll = 10 * time.Second
+	var polls []Poll
+	for i := range 240 {
+		polls = append(polls, poll(1, 10*i))
+	}
+	record(t, dir, DefaultLimits, h, polls...)
+	first := filepath.Join(t.TempDir(), "first"+suffix)
+	slice, err := open(t, dir).Cut(t.Context(), Span{From: polls[200].At, To: polls[220].At}, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	warmup := int((samplesKept + 8*time.Minute) / h.Poll)
+	if slice.Polls != 21 || slice.Warmup != warmup || !slice.From.Equal(polls[200].At) || !slice.To.Equal(polls[220].At) || slice.Damage != nil {
+		t.Errorf("the slice is %+v", slice)
+	}
+	second := filepath.Join(t.TempDir(), "second"+suffix)
+	if slice, err = open(t, first).Cut(t.Context(), Span{To: polls[210].At}, second); err != nil || slice.Polls != 11 || slice.Warmup != warmup {
+		t.Fatalf("a slice of the slice: %+v, %v", slice, err)
+	}
+	var seen []*probes.Snapshot
+	if _, err := open(t, second).Replay(t.Context(), Span{}, nil, func(s *probes.Snapshot) error { seen = append(seen, s); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 11 || !seen[0].At.Equal(polls[200].At) || seen[0].Rules[0].State != alerts.Firing {
+		t.Fatalf("%d Snapshots from %s, %+v", len(seen), seen[0].At, seen[0].Rules[0])
+	}
+	if _, err := open(t, dir).Cut(t.Context(), Span{}, first); !errors.Is(err, ErrExists) {
+		t.Errorf("over a file that is there: %v", err)
+	}
+	beyond := filepath.Join(filepath.Dir(first), "beyond"+suffix)
+	if _, err := open(t, dir).Cut(t.Context(), Span{From: polls[239].At.Add(1)}, beyond); !errors.Is(err, ErrEmpty) {
+		t.Errorf("of no poll: %v", err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := open(t, dir).Cut(gone, Span{}, beyond); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(first)); err != nil || len(left) != 1 {
+		t.Errorf("%d files beside the slice, %v", len(left)-1, err)
 	}
 }

@@ -81,29 +81,16 @@ func (w *Writer) Record(at time.Time, inputs []probes.Input) probes.Recording {
 	if w.closed {
 		return w.state
 	}
+	header := w.header
+	w.header = header.after(inputs) // of what follows, so that a replay may begin there
 	if w.waiting > 0 && w.waiting+size > waitBytes || len(w.queue) == cap(w.queue) {
 		w.state.Lost++
 		w.state.Problem = "the disk is slower than the polls"
 		return w.state
 	}
 	w.waiting += size
-	w.queue <- task{poll: Poll{At: at, Inputs: inputs}, header: w.header, bytes: size}
-	for _, in := range inputs {
-		if in.Part == probes.PartRulesFile && in.Fault == probes.Up {
-			w.swapRules(in.Body)
-		}
-	}
+	w.queue <- task{poll: Poll{At: at, Inputs: inputs}, header: header, bytes: size}
 	return w.state
-}
-
-// swapRules puts changed rules into the header of what follows, so that a replay may begin there. Rules that cannot be
-// used are not in force.
-func (w *Writer) swapRules(text string) {
-	next := *w.header
-	next.Rules.Text = text
-	if _, err := probes.NewState(next.setup()); err == nil {
-		w.header = &next
-	}
 }
 
 // Close writes what waits and ends the recording. The error is that of the last segment.
