@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,21 +15,27 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 
 	"captop/probes"
+	"captop/probes/alerts"
 	"captop/service"
+	"captop/tui/keys"
+	"captop/tui/theme"
 )
 
-// FuzzFrames sends random keys, sizes and messages: no frame may panic or overflow.
+// FuzzFrames sends random keys, sizes and messages to all screens: no frame may panic or overflow.
 func FuzzFrames(f *testing.F) {
-	for seed := range uint64(40) {
+	for seed := range uint64(60) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		random := rand.New(rand.NewPCG(seed, 7))
 		options := demoOptions()
 		options.ASCII, options.Armed = random.IntN(4) == 0, random.IntN(2) == 0
-		options.Theme = []string{"", "dark", "light", "none"}[random.IntN(4)]
+		options.Theme = theme.Names()[random.IntN(len(theme.Names()))]
+		options.Relative = random.IntN(4) == 0
+		options.History = recorded(new([]time.Time))
 		width, height := 80, 24
 		m := start(t, options, nil, width, height)
+		m, _ = m.Update(pressed(fmt.Sprint(1 + random.IntN(len(m.(model).screens))))) // all screens get their share
 		for range 60 {
 			msg := randomMessage(random)
 			if size, ok := msg.(tea.WindowSizeMsg); ok {
@@ -35,7 +43,7 @@ func FuzzFrames(f *testing.F) {
 			}
 			var cmd tea.Cmd
 			m, cmd = m.Update(msg)
-			if follow := answer(cmd, msg); follow != nil {
+			for _, follow := range answers(cmd, msg) {
 				m, _ = m.Update(follow)
 			}
 			if width > 0 && height > 0 {
@@ -45,27 +53,50 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// answer runs the commands that end at once: those of keys. Waiting for a snapshot or the clock does not.
-func answer(cmd tea.Cmd, msg tea.Msg) tea.Msg {
+// answers runs the commands that end at once: those of keys. Waiting for a snapshot or the clock does not.
+func answers(cmd tea.Cmd, msg tea.Msg) []tea.Msg {
 	if _, isKey := msg.(tea.KeyMsg); !isKey || cmd == nil {
 		return nil
 	}
-	return cmd()
+	switch msg := cmd().(type) {
+	case nil:
+		return nil
+	case tea.BatchMsg:
+		var all []tea.Msg
+		for _, one := range msg {
+			all = append(all, answers(one, tea.KeyMsg{})...)
+		}
+		return all
+	default:
+		return []tea.Msg{msg}
+	}
 }
 
+// everyKey is each key that means something somewhere, and some text that nobody expects.
+var everyKey = func() (all []string) {
+	k := keys.Default()
+	for _, entry := range k.Entries() {
+		if entry.Name != "quit" && entry.Name != "suspend" && entry.Name != "redraw" {
+			all = append(all, entry.Binding.Keys()...)
+		}
+	}
+	for _, text := range "xyz0 ßé漢字🙂\u202e\u0007" {
+		all = append(all, string(text))
+	}
+	return append(all, "backspace", "ctrl+u", "theme li", "window 1m", "goto 11:50", "filter db")
+}()
+
 func randomMessage(random *rand.Rand) tea.Msg {
-	switch random.IntN(5) {
+	switch random.IntN(8) {
 	case 0:
 		return tea.WindowSizeMsg{Width: random.IntN(240), Height: random.IntN(70)}
-	case 1:
-		names := []string{"healthy", "g2_down", "cp_down", "rejoining", "nothing"}
+	case 1, 2:
+		names := slices.Sorted(maps.Keys(situations))
 		return snapshotMsg{nasty(random, situations[names[random.IntN(len(names))]]())}
-	case 2:
-		special := []tea.KeyType{tea.KeyEnter, tea.KeyTab, tea.KeyEsc, tea.KeyUp, tea.KeyDown, tea.KeyBackspace, tea.KeySpace, tea.KeyCtrlU, tea.KeyShiftTab}
-		return tea.KeyMsg{Type: special[random.IntN(len(special))]}
+	case 3:
+		return tea.MouseMsg{X: random.IntN(240), Y: random.IntN(70), Action: tea.MouseActionPress, Button: tea.MouseButton(random.IntN(8))}
 	}
-	letters := []rune("wrcphA?xyz0 ßé漢字🙂\u202e\u0007")
-	return tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{letters[random.IntN(len(letters))]}}
+	return pressed(everyKey[random.IntN(len(everyKey))])
 }
 
 // nasty puts text and figures into a snapshot that nobody expects.
@@ -76,6 +107,17 @@ func nasty(random *rand.Rand, s *probes.Snapshot) *probes.Snapshot {
 	s.At = s.At.Add(time.Duration(random.IntN(20)-10) * time.Second)
 	s.Severity = probes.Severity(random.IntN(4))
 	s.Events = append(s.Events, probes.Event{At: noon, Target: text(), Text: text()})
+	for i := range s.Rules {
+		r := &s.Rules[i]
+		if random.IntN(3) == 0 {
+			r.Name, r.Error, r.For = text(), text(), time.Duration(random.Int64N(1e12))
+			r.Measures = append(r.Measures, alerts.Measure{Labels: map[string]string{"node": text()}, Value: math.Inf(1), Op: ">", Limit: math.NaN()})
+			r.Alerts = append(r.Alerts, alerts.Alert{State: alerts.State(random.IntN(3)), Labels: map[string]string{"job": text()}, Value: math.NaN(), Summary: text()})
+			r.Frozen = append(r.Frozen, alerts.Frozen{Labels: map[string]string{"x": text()}, Held: -time.Second})
+			s.Edges = append(s.Edges, alerts.Edge{At: noon, Rule: text(), Summary: text(), To: alerts.Firing})
+		}
+	}
+	s.Source = probes.Source{Kind: []probes.SourceKind{probes.SourceScrapes, probes.SourcePrometheus, probes.SourceRecording}[random.IntN(3)], Name: text()}
 	for i := range s.Nodes {
 		s.Nodes[i].Reach.Error, s.Nodes[i].Reach.Contact = text(), probes.Contact(random.IntN(8))
 		s.Nodes[i].Info.Value.UsedMemory = math.MaxInt64 >> random.IntN(60)

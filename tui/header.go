@@ -30,7 +30,7 @@ func (m model) header(c screen.Context) string {
 	if c.Snapshot != nil && c.Snapshot.Source.Kind == probes.SourceRecording {
 		left += " " + t.Badge(theme.Warning, "REPLAY "+cell.Clean(filepath.Base(c.Snapshot.Source.Name)))
 	}
-	left += m.fires(c) + m.targets(c) + m.where(c)
+	left += m.fires(c) + m.source(c) + m.targets(c) + m.where()
 	right := m.seat() + "  " + m.pollAge(c) + "  " + m.clock(m.now)
 	if room := m.width - cell.Width(right) - 1; room > 0 {
 		return cell.Left(left, room) + " " + right
@@ -95,24 +95,27 @@ func (m model) targets(c screen.Context) string {
 	return m.theme.At(theme.Warning).Render(text)
 }
 
-// where is the stack and, where it is not captop's own scrapes, the source.
-func (m model) where(c screen.Context) string {
-	text := ""
-	if m.options.Stack != "" {
-		text = " · " + cell.Clean(m.options.Stack)
-	}
+// source is where what is shown comes from, if not from captop's own scrapes, and whether that answers.
+func (m model) source(c screen.Context) string {
 	if c.Snapshot == nil || c.Snapshot.Source.Kind != probes.SourcePrometheus {
-		return m.theme.Dim.Render(text)
+		return ""
 	}
-	source, name := c.Snapshot.Source, c.Snapshot.Source.Name
-	if parsed, err := url.Parse(name); err == nil && parsed.Host != "" {
-		name = parsed.Host
+	source, name := c.Snapshot.Source, ""
+	if parsed, err := url.Parse(source.Name); err == nil && m.width >= wordy {
+		name = " " + cell.Clean(parsed.Host)
 	}
-	text += " · prometheus " + cell.Clean(name)
-	if source.Reach.Contact != probes.Up {
-		return m.theme.Dim.Render(text) + " " + m.theme.State(theme.Critical, source.Reach.Contact.String())
+	if source.Reach.Contact != probes.Up || c.Fresh(source.Reach.At) == probes.FreshnessUnknown {
+		return " " + m.theme.State(theme.Critical, "prometheus"+name+" "+source.Reach.Contact.String())
 	}
-	return m.theme.Dim.Render(text)
+	return m.theme.Dim.Render(" prometheus" + name)
+}
+
+// where is the stack.
+func (m model) where() string {
+	if m.options.Stack == "" {
+		return ""
+	}
+	return m.theme.Dim.Render(" · " + cell.Clean(m.options.Stack))
 }
 
 func (m model) seat() string {

@@ -12,6 +12,7 @@ import (
 const (
 	briefBar    = 8
 	briefTiming = 15
+	wideBar     = 24
 	wideTiming  = 30  // with how long it has held
 	wideFrom    = 116 // the width from which there is room for that
 )
@@ -45,9 +46,9 @@ func Brief(c screen.Context, width, rows int) []string {
 }
 
 func briefLine(c screen.Context, e entry, width int) string {
-	t, timing := c.Theme, briefTiming
+	t, cells, timing := c.Theme, briefBar, briefTiming
 	if width >= wideFrom {
-		timing = wideTiming
+		cells, timing = wideBar, wideTiming
 	}
 	name := t.Bold.Render(cell.Clean(e.rule.Name))
 	switch {
@@ -57,7 +58,7 @@ func briefLine(c screen.Context, e entry, width int) string {
 		name += t.Bold.Render(" ✓ acked")
 	}
 	name = state(c, e) + name + " " + t.Dim.Render(cell.Clean(told(e)))
-	value, right := cell.Clean(against(e)), briefFuse(c, e)+" "+cell.Left(briefTime(c, e, timing == wideTiming), timing)
+	value, right := cell.Clean(against(e)), briefFuse(c, e, cells)+" "+cell.Left(briefTime(c, e, timing == wideTiming), timing)
 	switch e.kind {
 	case frozen, lost:
 		value = "no samples"
@@ -70,16 +71,16 @@ func briefLine(c screen.Context, e entry, width int) string {
 }
 
 // briefFuse is the bar alone.
-func briefFuse(c screen.Context, e entry) string {
+func briefFuse(c screen.Context, e entry, cells int) string {
 	switch e.kind {
 	case firing:
-		return c.Theme.At(theme.Critical).Render(cell.Run("█", briefBar))
+		return c.Theme.At(theme.Critical).Render(cell.Run("█", cells))
 	case pending:
-		return bar(c.Theme, c.Now.Sub(e.alert.ActiveAt), e.rule.For, briefBar, theme.Warning)
+		return bar(c.Theme, c.Now.Sub(e.alert.ActiveAt), e.rule.For, cells, theme.Warning)
 	case frozen:
-		return bar(c.Theme, e.frozen.Held, e.rule.For, briefBar, theme.Unknown)
+		return bar(c.Theme, e.frozen.Held, e.rule.For, cells, theme.Unknown)
 	}
-	return cell.Blank(briefBar)
+	return cell.Blank(cells)
 }
 
 // briefTime is when it will fire, or since when it has.

@@ -10,10 +10,10 @@ import (
 // Span writes a duration as people say it: 0 ms, 340 ms, 4.2 s, 59 s, 3 min, 2 h 10, 4 d.
 func Span(d time.Duration) string {
 	switch {
+	case d.Abs() < 50*time.Microsecond:
+		return "0 ms"
 	case d < 0:
 		return "-" + Span(-max(d, -math.MaxInt64))
-	case d == 0:
-		return "0 ms"
 	case d < 10*time.Millisecond:
 		return trim(float64(d)/float64(time.Millisecond)) + " ms"
 	case d < time.Second:

@@ -43,14 +43,15 @@ func (g *grid) lines(p Plot, t theme.Theme) []string {
 	return append(lines, g.axis(p, t))
 }
 
-// uprights are the columns with a line from top to bottom: the cursor, and what happened.
+// uprights are the columns with a line from top to bottom: the cursor, what somebody did, and what became critical. The
+// other marks stay on the axis: a picture full of lines tells nothing.
 func (g *grid) uprights(p Plot) []int {
 	kinds := make([]int, g.columns)
 	for i := range kinds {
 		kinds[i] = nothing
 	}
 	for _, m := range p.Marks {
-		if column := g.column(m.At); g.inside(column) {
+		if column := g.column(m.At); g.inside(column) && (m.Action || m.Level == theme.Critical) {
 			kinds[column] = markKind
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"captop/probes"
 	"captop/tui/cell"
 	"captop/tui/screen"
 	"captop/tui/theme"
@@ -65,6 +66,10 @@ func (p painter) circumstances() string {
 
 // next is the next step with its key, in one or two lines.
 func (p painter) next() []string {
+	if p.fresh(p.Snapshot.At) == probes.FreshnessUnknown { // an old verdict's advice may do harm now
+		step := "next: look at captop's own host and network; nothing has come since " + p.Times.Write(p.Snapshot.At, p.Now)
+		return []string{p.t.Bold.Render("▸ " + cell.Cut(step, p.Width-2))}
+	}
 	step := cell.Clean(p.Snapshot.Verdict.NextStep)
 	if worst, _ := p.conclusion(); worst == theme.OK || step == "" {
 		return []string{p.t.Dim.Render("▸ " + cell.Cut(step, p.Width-2))}

@@ -84,7 +84,7 @@ func (p painter) index(all []probes.Service) int {
 // groupCard is all instances of a mode: what they do together, and the breakers of the worst one.
 func (p painter) groupCard(mode service.Mode, all []probes.Service, width int, roomy bool) []string {
 	g, worst := p.group(mode), all[0]
-	mark, hint := "", ""
+	mark, hint := "", p.t.Key.Render(p.keys.Next.Help().Key)+p.t.Dim.Render(" chooses")
 	if p.focused == mode {
 		mark, hint = p.t.Key.Render("▸ "), p.t.Key.Render(p.keys.Submit.Help().Key)+p.t.Dim.Render(" opens")
 	}
