@@ -88,17 +88,20 @@ func worseOf(a, b Severity) Severity {
 	return a
 }
 
-// alertFindings are for a stack in which nothing else is found wrong: a page comes from somewhere.
-func alertFindings(s *Snapshot) []finding {
+// alertFindings are the alerts that fire: a page comes from somewhere, whether or not captop finds something else wrong.
+func alertFindings(s *Snapshot, explained bool) []finding {
 	var found []finding
 	for _, rule := range s.Rules {
 		if rule.State != alerts.Firing || AlertSeverity(rule.Severity) == OK || len(rule.Alerts) == 0 {
 			continue
 		}
 		alert := rule.Alerts[0]
-		sentence := fmt.Sprintf("%s fires, and captop sees nothing else that is wrong.", rule.Name)
+		sentence := rule.Name + " fires."
 		if alert.Summary != "" {
-			sentence = fmt.Sprintf("%s fires: %s. captop sees nothing else that is wrong.", rule.Name, strings.TrimSuffix(alert.Summary, "."))
+			sentence = fmt.Sprintf("%s fires: %s.", rule.Name, strings.TrimSuffix(alert.Summary, "."))
+		}
+		if !explained {
+			sentence += " captop sees nothing else that is wrong."
 		}
 		next := "See the alert's own page of the screen."
 		if rule.Runbook != "" {

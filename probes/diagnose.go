@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"captop/service"
 )
 
 // finding is one thing that is wrong.
@@ -23,6 +25,9 @@ type finding struct {
 // rank orders severities for a verdict: what captop cannot tell may be bad, so it comes before a warning.
 func rank(s Severity) int { return [...]int{Unknown: 2, OK: 0, Warning: 1, Critical: 3}[s] }
 
+// alsoLimit is how many further findings a verdict holds: what is wrong with a hundred instances, nobody reads one by one.
+const alsoLimit = 20
+
 // Diagnose puts into words what a Snapshot shows. It is a pure function of s, apart from s.Verdict and s.Severity,
 // which it does not read. What is not known never counts as good.
 func Diagnose(s *Snapshot) Verdict {
@@ -37,16 +42,20 @@ func Diagnose(s *Snapshot) Verdict {
 		}
 		found = append(found, check(s)...)
 	}
-	for _, check := range []func(*Snapshot) []finding{unexplained, alertFindings} {
-		if len(found) == 0 {
-			found = check(s)
-		}
+	if len(found) == 0 {
+		found = unexplained(s)
+	}
+	fires := alertFindings(s, len(found) > 0)
+	if len(found) == 0 {
+		found, fires = fires, nil
 	}
 	if len(found) == 0 {
 		return Verdict{Situation: "ok", Severity: OK, Sentence: allWell(s), NextStep: "Nothing to do."}
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return rank(b.severity) - rank(a.severity) })
 	worst := found[0]
+	fires = slices.DeleteFunc(fires, func(alert finding) bool { return rank(alert.severity) <= rank(worst.severity) })
+	found = slices.Insert(found, 1, fires...) // the screen's severity is theirs, so they are not left without a word
 	v := Verdict{Situation: worst.situation, Severity: worst.severity, Sentence: worst.sentence, Since: worst.since,
 		ByDesign: worst.byDesign, NextStep: worst.next, Keys: worst.keys}
 	for _, f := range found[1:] {
@@ -59,6 +68,9 @@ func Diagnose(s *Snapshot) Verdict {
 	}
 	if !v.FirstAt.Before(worst.since) {
 		v.First, v.FirstAt = "", time.Time{}
+	}
+	if more := len(v.Also) - alsoLimit; more > 0 {
+		v.Also = append(v.Also[:alsoLimit:alsoLimit], fmt.Sprintf("And %d more findings like these.", more))
 	}
 	return v
 }
@@ -75,8 +87,9 @@ func allWell(s *Snapshot) string {
 	return fmt.Sprintf("All is well: %s reach %s.", and(names), and(nodes))
 }
 
-// and lists names as a sentence does.
+// and lists names as a sentence does, a few of them where they are many.
 func and(names []string) string {
+	names = shorten(names)
 	switch len(names) {
 	case 0:
 		return "nobody"
@@ -133,17 +146,19 @@ func earliest(a, b time.Time) time.Time {
 // serviceFindings looks at the services themselves.
 func serviceFindings(s *Snapshot) []finding {
 	var found []finding
-	for _, svc := range s.Services {
+	taking := answering(s)
+	for i := range s.Services {
+		svc := &s.Services[i]
+		if svc.Reach.Contact == Up && svc.Status != "draining" && !svc.Draining {
+			continue
+		}
 		f := finding{since: svc.Reach.Since, severity: Critical, situation: short(svc.Name) + "_" + svc.Reach.Contact.String()}
-		if others := answering(s, svc); others > 0 {
+		if taking[svc.Mode] > 0 {
 			f.severity = Warning
 		}
 		why := ": " + svc.Reach.Error
 		switch svc.Reach.Contact {
 		case Up:
-			if svc.Status != "draining" && !svc.Draining {
-				continue
-			}
 			f.situation, f.byDesign = short(svc.Name)+"_draining", true
 			f.sentence = fmt.Sprintf("%s is stopping: it ends what it began and refuses new requests.", svc.Name)
 			f.next = "If nobody meant to stop it, see its log; otherwise wait until it is gone or back."
@@ -174,15 +189,15 @@ func serviceFindings(s *Snapshot) []finding {
 	return found
 }
 
-// answering counts other instances of the same mode that take requests.
-func answering(s *Snapshot, than Service) int {
-	n := 0
-	for _, svc := range s.Services {
-		if svc.Name != than.Name && svc.Mode == than.Mode && svc.Reach.Contact == Up && !svc.Draining {
-			n++
+// answering counts the instances of each mode that take requests.
+func answering(s *Snapshot) map[service.Mode]int {
+	taking := map[service.Mode]int{}
+	for i := range s.Services {
+		if svc := &s.Services[i]; svc.Reach.Contact == Up && svc.Status != "draining" && !svc.Draining {
+			taking[svc.Mode]++
 		}
 	}
-	return n
+	return taking
 }
 
 func short(name string) string { return strings.TrimPrefix(strings.TrimPrefix(name, "app_"), "db_") }

@@ -85,15 +85,24 @@ func (g *groupState) at(now time.Time, poll time.Duration, members []*serviceSta
 
 // worstFirst gives the names of services, those that are worst off in front, then by name.
 func worstFirst(now time.Time, poll time.Duration, views []Service) []string {
-	order := slices.Clone(views)
-	slices.SortStableFunc(order, func(a, b Service) int {
-		return cmp.Or(trouble(now, poll, b)-trouble(now, poll, a), cmp.Compare(a.Name, b.Name))
-	})
-	return names(order)
+	type ranked struct {
+		name    string
+		trouble int
+	}
+	order := make([]ranked, 0, len(views))
+	for i := range views {
+		order = append(order, ranked{views[i].Name, trouble(now, poll, &views[i])})
+	}
+	slices.SortStableFunc(order, func(a, b ranked) int { return cmp.Or(b.trouble-a.trouble, cmp.Compare(a.name, b.name)) })
+	list := make([]string, 0, len(order))
+	for _, r := range order {
+		list = append(list, r.name)
+	}
+	return list
 }
 
 // trouble ranks how badly off a service is.
-func trouble(now time.Time, poll time.Duration, svc Service) int {
+func trouble(now time.Time, poll time.Duration, svc *Service) int {
 	switch {
 	case svc.Reach.Contact == Down, svc.Reach.Contact == Hung, svc.Reach.Contact == Nonsense:
 		return 6

@@ -9,7 +9,8 @@ import (
 const (
 	historyPoints = 900 // of each series: 15 minutes at one point a second
 	eventLimit    = 200
-	// Of the last hour there is one point for every hourStep. Both together are bounded: about 40 kB a series.
+	// Of the last hour there is one point for every hourStep. Both together take at most 51 kB a series, of which a
+	// service has two and a node as well.
 	hourStep   = 10 * time.Second
 	hourPoints = int(time.Hour / hourStep)
 )
@@ -60,7 +61,7 @@ func Since(hour, minutes Series, from time.Time) Series {
 // Snapshots share it without copying.
 func keep[T any](list []T, element T, limit int) []T {
 	if len(list) >= limit && len(list) == cap(list) {
-		list = append(make([]T, 0, 2*limit), list[len(list)-limit+1:]...)
+		list = append(make([]T, 0, limit+limit/4), list[len(list)-limit+1:]...)
 	}
 	return append(list, element)
 }

@@ -381,7 +381,7 @@ type Event struct {
 	Seq      uint64    `json:"seq"` // counts up from 1
 	At       time.Time `json:"at"`
 	Severity Severity  `json:"severity"` // OK for a recovery
-	Kind     string    `json:"kind"`     // target, breaker, restart, rejoin, staleness, recording, severity
+	Kind     string    `json:"kind"`     // target, breaker, restart, rejoin, staleness, alert, rules, targets, recording, severity
 	Target   string    `json:"target"`   // a service, a node, or captop
 	Text     string    `json:"text"`
 }

@@ -32,6 +32,7 @@ type State struct {
 	started  time.Time
 	services []*serviceState
 	nodes    []*nodeState
+	serving  map[string]*serviceState // services by name
 	alerts   *alerts.Engine
 	file     string // of the rules
 	refused  string // why the newest rules are not used
@@ -39,9 +40,11 @@ type State struct {
 	groups   []*groupState
 	edges    []alerts.Edge
 	events   []Event
-	noted    uint64  // events so far
-	verdict  Verdict // of the last Snapshot
-	asked    bool    // a verdict has been given
+	noted    uint64   // events so far
+	severity Severity // of the last Snapshot
+	asked    bool     // a Snapshot has been given
+	seen     string   // the situation of the last Snapshot
+	seenFrom time.Time
 }
 
 // NewState begins to watch. Its error is a *alerts.FileError: the rules cannot be used.
@@ -57,10 +60,19 @@ func NewState(setup Setup) (*State, error) {
 	for _, target := range setup.Targets.Services {
 		s.services = append(s.services, newServiceState(target, s.alerts))
 	}
+	s.index()
 	for _, target := range setup.Targets.Nodes {
 		s.nodes = append(s.nodes, newNodeState(target, s.alerts))
 	}
 	return s, nil
+}
+
+// index lets Inputs find their service, of which there may be a thousand.
+func (s *State) index() {
+	s.serving = make(map[string]*serviceState, len(s.services))
+	for _, svc := range s.services {
+		s.serving[svc.view.Name] = svc
+	}
 }
 
 // rulesName is how messages call a file of rules.
@@ -79,13 +91,11 @@ func (s *State) Apply(in Input) {
 		s.retarget(in)
 		return
 	}
-	for _, svc := range s.services {
-		if svc.view.Name == in.Target {
-			svc.apply(in, s.note)
-		}
+	if svc, found := s.serving[in.Target]; found && in.Part != PartInfo {
+		svc.apply(in, s.note)
 	}
 	for _, node := range s.nodes {
-		if node.view.Name == in.Target {
+		if node.view.Name == in.Target && in.Part == PartInfo {
 			node.apply(in, s.note)
 		}
 	}
@@ -94,7 +104,8 @@ func (s *State) Apply(in Input) {
 // Snapshot concludes what is known at now. It also adds one point to each history, and an event where the severity
 // has changed since the last Snapshot.
 func (s *State) Snapshot(now time.Time) *Snapshot {
-	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll, Source: Source{Kind: SourceScrapes}, TargetsError: s.lookup}
+	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll, Source: Source{Kind: SourceScrapes}, TargetsError: s.lookup,
+		Services: make([]Service, 0, len(s.services))}
 	for _, svc := range s.services {
 		snap.Services = append(snap.Services, svc.snapshot(now, s.poll))
 	}
@@ -105,6 +116,7 @@ func (s *State) Snapshot(now time.Time) *Snapshot {
 	}
 	s.evaluate(snap)
 	snap.Verdict = Diagnose(snap)
+	s.dateVerdict(snap)
 	snap.Severity = worseOf(snap.Verdict.Severity, firing(snap.Rules))
 	s.noteSeverity(snap)
 	snap.Events = last(s.events, eventLimit)
@@ -112,13 +124,28 @@ func (s *State) Snapshot(now time.Time) *Snapshot {
 }
 
 func (s *State) noteSeverity(snap *Snapshot) {
-	before, first := s.verdict, !s.asked
-	s.verdict, s.asked = snap.Verdict, true
-	if first || before.Severity == snap.Severity {
+	before, first := s.severity, !s.asked
+	s.severity, s.asked = snap.Severity, true
+	if first || before == snap.Severity {
 		return
 	}
-	text := fmt.Sprintf("%s after %s: %s", snap.Severity, before.Severity, snap.Verdict.Sentence)
+	text := fmt.Sprintf("%s after %s: %s", snap.Severity, before, snap.Verdict.Sentence)
 	s.note(Event{At: snap.At, Severity: snap.Severity, Kind: "severity", Target: "captop", Text: text})
+}
+
+// dateVerdict says since when a situation is there whose beginning nobody tells: since captop saw it first. Where it was
+// there before captop looked, that is not known.
+func (s *State) dateVerdict(snap *Snapshot) {
+	v := &snap.Verdict
+	if v.Situation != s.seen {
+		s.seen, s.seenFrom = v.Situation, snap.At
+		if !s.asked {
+			s.seenFrom = time.Time{}
+		}
+	}
+	if v.Since.IsZero() && v.Severity != OK {
+		v.Since = s.seenFrom
+	}
 }
 
 func (s *State) note(e Event) {

@@ -105,6 +105,7 @@ func (s *State) retarget(in Input) {
 		went = append(went, name)
 	}
 	sortServices(s.services)
+	s.index()
 	s.noteTargets(in, came, went)
 }
 
@@ -121,7 +122,7 @@ func (s *State) noteTargets(in Input, came, went []string) {
 		what  string
 	}{{came, "now among the targets"}, {went, "not among the targets any more"}} {
 		if len(change.names) > 0 {
-			s.note(Event{At: in.At, Severity: OK, Kind: "targets", Target: recorder, Text: and(shorten(change.names)) + " " + change.what})
+			s.note(Event{At: in.At, Severity: OK, Kind: "targets", Target: recorder, Text: and(change.names) + " " + change.what})
 		}
 	}
 }

@@ -19,6 +19,9 @@ import (
 // Prefix before a URL's scheme asks for all addresses of its host: dns+http://app_cp:5001.
 const Prefix = "dns+"
 
+// errNoAddress: a name is known and has no addresses. Those found before may still run.
+var errNoAddress = errors.New("the name has no addresses")
+
 // How often is looked: names are asked for again less often than a file is.
 const (
 	fileEvery   = time.Second
@@ -51,6 +54,8 @@ type Finder struct {
 	named  [][]probes.ServiceTarget // by Names
 	listed []probes.ServiceTarget
 	file   file
+	// nameErr is why the last lookup failed. It holds until the next, however often the file is read in between.
+	nameErr error
 
 	mu    sync.Mutex
 	found []probes.ServiceTarget
@@ -65,7 +70,8 @@ func New(ctx context.Context, config Config) (*Finder, error) {
 	if err := f.readFile(); err != nil {
 		return nil, err
 	}
-	f.publish(f.lookUp(ctx))
+	f.nameErr = f.lookUp(ctx)
+	f.publish(f.nameErr)
 	return f, nil
 }
 
@@ -74,7 +80,7 @@ func (f *Finder) Run(ctx context.Context) {
 	files, names := time.NewTicker(fileEvery), time.NewTicker(lookupEvery)
 	defer files.Stop()
 	defer names.Stop()
-	var fileErr, nameErr error
+	var fileErr error
 	for {
 		select {
 		case <-ctx.Done():
@@ -82,10 +88,10 @@ func (f *Finder) Run(ctx context.Context) {
 		case <-files.C:
 			fileErr = f.readFile()
 		case <-names.C:
-			nameErr = f.lookUp(ctx)
+			f.nameErr = f.lookUp(ctx)
 		}
 		if ctx.Err() == nil {
-			f.publish(errors.Join(fileErr, nameErr))
+			f.publish(errors.Join(fileErr, f.nameErr))
 		}
 	}
 }
@@ -140,6 +146,9 @@ func (f *Finder) instances(ctx context.Context, name Name) ([]probes.ServiceTarg
 	addresses, err := f.config.Resolver.LookupHost(ctx, address.Hostname())
 	if err != nil {
 		return nil, fmt.Errorf("looking up the instances of app_%s: %w", name.Mode, err)
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("looking up the instances of app_%s: %w", name.Mode, errNoAddress)
 	}
 	slices.Sort(addresses)
 	var targets []probes.ServiceTarget
