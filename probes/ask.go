@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -40,28 +41,53 @@ func newTransport() *http.Transport {
 
 // askHTTP gets base+path. Any HTTP answer is an answer, whatever its status.
 func askHTTP(client *http.Client, base, path, token string) ask {
-	return func(ctx context.Context) (answer, error) {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+path, nil)
-		if err != nil {
-			return answer{}, fmt.Errorf("making a request for %s: %w", path, err)
-		}
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := client.Do(request)
-		if err != nil {
-			return answer{}, fmt.Errorf("GET %s: %w", path, withoutURL(err))
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
-		if err != nil {
-			return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, err)
-		}
-		if len(body) > maxAnswer {
-			return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, errTooLong)
-		}
-		return answer{status: response.StatusCode, body: string(body)}, nil
+	base, authorization := credentials(base)
+	if token != "" {
+		authorization = "Bearer " + token
 	}
+	return func(ctx context.Context) (answer, error) { return get(ctx, client, base+path, authorization) }
+}
+
+// get sends a GET. Any HTTP answer is an answer, whatever its status.
+func get(ctx context.Context, client *http.Client, address, authorization string) (answer, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return answer{}, fmt.Errorf("making a request: %w", withoutURL(err))
+	}
+	path := request.URL.Path
+	if authorization != "" {
+		request.Header.Set("Authorization", authorization)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, fmt.Errorf("GET %s: %w", path, withoutURL(err))
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, err)
+	}
+	if len(body) > maxAnswer {
+		return answer{}, fmt.Errorf("reading the answer to GET %s: %w", path, errTooLong)
+	}
+	return answer{status: response.StatusCode, body: string(body)}, nil
+}
+
+// credentials takes user and password out of a base URL and gives them as a header; a password without a user is a
+// bearer token. The base has no slash at its end.
+func credentials(base string) (without, authorization string) {
+	parsed, err := url.Parse(base)
+	if err != nil || parsed.User == nil {
+		return strings.TrimRight(base, "/"), ""
+	}
+	user := parsed.User.Username()
+	password, _ := parsed.User.Password()
+	parsed.User = nil
+	without = strings.TrimRight(parsed.String(), "/")
+	if user == "" {
+		return without, "Bearer " + password
+	}
+	return without, "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
 // askInfo sends INFO.

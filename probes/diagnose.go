@@ -36,6 +36,7 @@ func Diagnose(s *Snapshot) Verdict {
 	for _, check := range []func(*Snapshot) []finding{
 		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
 		identityFindings, trafficFindings, partFindings, clockFindings, versionFindings, targetFindings,
+		alertmanagerFindings,
 	} {
 		if blind {
 			break

@@ -40,6 +40,9 @@ type Config struct {
 	// asked last. It is asked at each poll, and must not block. nil where Targets name all.
 	Discover func() (services []ServiceTarget, changed bool, err error)
 
+	// AcksChanged is the same for the file of acknowledgements, a JSON list of Ack. nil offers none.
+	AcksChanged func() (text []byte, changed bool, err error)
+
 	// Record is handed each poll's Inputs in the order in which they were applied, with the time of their Snapshot. It
 	// must not block, and may keep the slice. nil records nothing.
 	Record func(at time.Time, inputs []Input) Recording
@@ -64,6 +67,7 @@ type Engine struct {
 	closers []io.Closer
 
 	rulesTold       string    // why the file of rules could not be read, as told last
+	acksTold        string    // why the acknowledgements could not be read, as told last
 	targetsTold     string    // why instances could not be looked up, as told last
 	recording, told Recording // what the recorder said last, and what of it is an Input already
 }
@@ -84,6 +88,9 @@ func New(config Config) (*Engine, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	e.closers = append(e.closers, closer(transport.CloseIdleConnections))
 	e.watchServices(config.Targets.Services)
+	if address := config.Targets.Alertmanager; address != "" {
+		e.jobs = append(e.jobs, job{target: alertmanager, part: PartHeld, ask: askAlertmanager(e.client, address)})
+	}
 	for _, target := range config.Targets.Nodes {
 		redis, err := OpenRedis(target, e.timeout)
 		if err != nil {
@@ -174,7 +181,7 @@ func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
 // cycle asks everything at once, takes the answers in as they come, and concludes.
 func (e *Engine) cycle(ctx context.Context) *Snapshot {
 	var poll []Input
-	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput, e.targetsInput} {
+	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput, e.targetsInput, e.acksInput} {
 		if in, news := own(); news {
 			poll = append(poll, in)
 			e.state.Apply(in)

@@ -18,6 +18,8 @@ const (
 	PartRecorder Part = "recorder" // of captop itself: how the recording fares
 
 	PartTargets   Part = "targets"    // of captop itself: the instances that discovery has found
+	PartAcks      Part = "acks"       // of captop itself: the text of a changed file of acknowledgements
+	PartHeld      Part = "held"       // of Alertmanager: alerts and silences
 	PartRulesFile Part = "rules_file" // of captop itself: the text of a changed file of rules
 )
 
@@ -50,13 +52,17 @@ type NodeTarget struct {
 
 // Targets is everything to watch.
 type Targets struct {
-	Services []ServiceTarget
-	Nodes    []NodeTarget
+	Services     []ServiceTarget
+	Nodes        []NodeTarget
+	Alertmanager string // its URL; "" is none
 }
 
 // Bare gives the same targets without tokens and passwords, for what is written down.
 func (t Targets) Bare() Targets {
 	var out Targets
+	if t.Alertmanager != "" {
+		out.Alertmanager = bare(t.Alertmanager)
+	}
 	for _, target := range t.Services {
 		target.URL, target.Token = bare(target.URL), ""
 		out.Services = append(out.Services, target)

@@ -38,6 +38,8 @@ type State struct {
 	refused  string // why the newest rules are not used
 	lookup   string // why instances cannot be looked up
 	groups   []*groupState
+	acks     []Ack
+	held     *Alertmanager // nil where none is configured; replaced, not changed
 	edges    []alerts.Edge
 	events   []Event
 	noted    uint64   // events so far
@@ -56,6 +58,9 @@ func NewState(setup Setup) (*State, error) {
 	s := &State{poll: setup.Poll, started: setup.Started, file: setup.RulesFile}
 	if s.alerts, err = alerts.New(rules, alerts.Options{}); err != nil {
 		return nil, err
+	}
+	if setup.Targets.Alertmanager != "" {
+		s.held = &Alertmanager{URL: bare(setup.Targets.Alertmanager)}
 	}
 	for _, target := range setup.Targets.Services {
 		s.services = append(s.services, newServiceState(target, s.alerts))
@@ -87,6 +92,12 @@ func (s *State) Apply(in Input) {
 	case PartRulesFile:
 		s.swapRules(in)
 		return
+	case PartAcks:
+		s.takeAcks(in)
+		return
+	case PartHeld:
+		s.takeAlertmanager(in)
+		return
 	case PartTargets:
 		s.retarget(in)
 		return
@@ -115,6 +126,7 @@ func (s *State) Snapshot(now time.Time) *Snapshot {
 		snap.Nodes = append(snap.Nodes, node.snapshot(now, s.poll))
 	}
 	s.evaluate(snap)
+	snap.Acks, snap.Alertmanager = s.acksAt(snap), s.held
 	snap.Verdict = Diagnose(snap)
 	s.dateVerdict(snap)
 	snap.Severity = worseOf(snap.Verdict.Severity, firing(snap.Rules))

@@ -73,6 +73,14 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if !o.once && !o.plain && !drawable(std) {
 		return errNoTerminal
 	}
+	screen, err := settings.screen(std)
+	if err != nil {
+		return err
+	}
+	useAcks(&config, &screen)
+	if err := settings.useAlertmanager(&config, &screen); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
 	if err := settings.discover(ctx, &config); err != nil {
@@ -93,10 +101,6 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 		return once(ctx, engine, std.out, o.json)
 	case o.plain:
 		return plain(engine.Watch(ctx), std.out)
-	}
-	screen, err := settings.screen(std)
-	if err != nil {
-		return err
 	}
 	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
 	screen.Query, screen.History = engine.Query, kept.lookBack()

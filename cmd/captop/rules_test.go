@@ -52,7 +52,7 @@ func TestChangedRules(t *testing.T) {
 		}
 	}
 	write("one")
-	file := rulesFile{path: path}
+	file := watchedFile{path: path, what: "the rules"}
 	for _, want := range []string{"one", "", "", "three", ""} {
 		if want == "three" {
 			write(want)
