@@ -13,6 +13,7 @@ need redis-server redis-server
 need redis-benchmark redis-tools
 need tmux tmux
 need promtool prometheus
+need prometheus-alertmanager prometheus-alertmanager
 need gcc gcc # the race detector links with it
 if docker info >/dev/null 2>&1; then
   need docker-compose docker-compose

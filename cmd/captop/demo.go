@@ -67,6 +67,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	if err != nil {
 		return err
 	}
+	useAcks(&config, &screen)
 	kept := settings.record(&config)
 	defer kept.Close()
 	engine, err := probes.New(config)

@@ -20,11 +20,11 @@ import (
 // useAcks lets probes follow the acknowledgements of this host, and the dashboard make them. Where this system has no
 // place for them there are none.
 func useAcks(config *probes.Config, screen *tui.Options) {
-	recordings := record.Dir(os.Getenv)
-	if recordings == "" {
+	state := record.Dir(os.Getenv)
+	if state == "" {
 		return
 	}
-	file := acks.File{Path: filepath.Join(filepath.Dir(recordings), "acks.json"), Now: time.Now}
+	file := acks.File{Path: filepath.Join(state, "acks.json"), Now: time.Now}
 	watched := watchedFile{path: file.Path, what: "the acknowledgements"}
 	config.AcksChanged = func() ([]byte, bool, error) {
 		text, changed, err := watched.changed()

@@ -1,55 +1,16 @@
 package alertmanager
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// startAlertmanager runs a real Alertmanager until the test ends, and gives its URL.
-func startAlertmanager(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
-	dir := t.TempDir()
-	config := filepath.Join(dir, "alertmanager.yml")
-	if err := os.WriteFile(config, []byte("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	// Debian's name of it, since another program had the other one first.
-	server := exec.Command("prometheus-alertmanager", "--config.file="+config, "--storage.path="+dir, "--web.listen-address="+address, "--cluster.listen-address=")
-	var log bytes.Buffer
-	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Process.Kill(); _ = server.Wait() })
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		response, err := http.Get("http://" + address + "/-/ready")
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return "http://" + address
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Alertmanager is not ready: %v\n%s", err, log.String())
-		}
-	}
-}
+	"captop/deploy/alertmanager/alertmanagertest"
+)
 
 // alertState pushes an alert and gives the state that Alertmanager shows for it.
 func alertState(t *testing.T, base string) string {
@@ -76,7 +37,7 @@ func alertState(t *testing.T, base string) string {
 }
 
 func TestSilenceAndExpire(t *testing.T) {
-	base := startAlertmanager(t)
+	base := alertmanagertest.Start(t)
 	c, err := New(base+"/", http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +67,7 @@ func TestSilenceAndExpire(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	base := startAlertmanager(t)
+	base := alertmanagertest.Start(t)
 	c, err := New(base, http.DefaultClient)
 	if err != nil {
 		t.Fatal(err)
