@@ -22,7 +22,10 @@ func promtool(t testing.TB) string {
 	return path
 }
 
-var buildPromtool = sync.OnceValues(func() (string, error) {
+var buildPromtool = sync.OnceValues(func() (string, error) { return buildPrometheus("promtool") })
+
+// buildPrometheus builds one of Prometheus' commands, in a module of its own, for they need far more than captop does.
+func buildPrometheus(command string) (string, error) {
 	version, err := required("../../go.mod")
 	if err != nil {
 		return "", err
@@ -39,7 +42,7 @@ var buildPromtool = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(cache, "captop-tests")
-	path := filepath.Join(dir, fmt.Sprintf("promtool-%s-%s", version, runtime.GOARCH))
+	path := filepath.Join(dir, fmt.Sprintf("%s-%s-%s", command, version, runtime.GOARCH))
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	}
@@ -49,12 +52,12 @@ var buildPromtool = sync.OnceValues(func() (string, error) {
 	made := fmt.Sprintf("%s.%d", path, os.Getpid())
 	// The tag leaves out service discovery, which would bring in the libraries of every cloud.
 	build := exec.Command("go", "build", "-C", "testdata/promtool", "-p", "2", "-tags", "remove_all_sd", "-o", made,
-		"github.com/prometheus/prometheus/cmd/promtool")
+		"github.com/prometheus/prometheus/cmd/"+command)
 	if output, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, output)
 	}
 	return path, os.Rename(made, path)
-})
+}
 
 var requirement = regexp.MustCompile(`github\.com/prometheus/prometheus (v\S+)`)
 
