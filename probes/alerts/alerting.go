@@ -22,6 +22,7 @@ type alertingRule struct {
 	*ruleText
 	compare *comparison // nil where the expression is none
 	reads   []selector  // the series that it is about
+	names   []string    // of all metrics that it reads
 
 	active   map[labels.Labels]*alert // pending, firing and resolved
 	frozen   map[labels.Labels]frozen
@@ -66,7 +67,7 @@ type moment struct {
 
 func newAlertingRule(text *ruleText) *alertingRule {
 	return &alertingRule{
-		ruleText: text, compare: findComparison(text.expr), reads: findSelectors(text.expr),
+		ruleText: text, compare: findComparison(text.expr), reads: findSelectors(text.expr), names: metricNames(text.expr),
 		asksOfTheMoment: asksOfTheMoment(text.annotations),
 		active:          map[labels.Labels]*alert{}, frozen: map[labels.Labels]frozen{},
 	}

@@ -225,16 +225,37 @@ func (e *Engine) write(samples []promql.Sample, before, now map[labels.Labels]st
 func (e *Engine) Rules() []Rule { return *e.shown.Load() }
 
 func (e *Engine) show() {
-	shown := []Rule{}
+	shown, broken := []Rule{}, e.broken()
 	for _, g := range e.groups {
 		for _, r := range g.rules {
-			if alerting, ok := r.(*alertingRule); ok {
-				shown = append(shown, alerting.show(g))
+			alerting, ok := r.(*alertingRule)
+			if !ok {
+				continue
 			}
+			rule := alerting.show(g)
+			for _, name := range alerting.names {
+				if err := broken[name]; err != nil && rule.Error == "" {
+					rule.Error = fmt.Sprintf("it reads %s, and that recording rule fails: %v", name, err)
+				}
+			}
+			shown = append(shown, rule)
 		}
 	}
 	slices.SortStableFunc(shown, func(a, b Rule) int { return cmp.Compare(b.State, a.State) })
 	e.shown.Store(&shown)
+}
+
+// broken are the errors of recording rules, by the series that they should write.
+func (e *Engine) broken() map[string]error {
+	errs := map[string]error{}
+	for _, g := range e.groups {
+		for _, r := range g.rules {
+			if recording, ok := r.(*recordingRule); ok && recording.err != nil {
+				errs[recording.name] = recording.err
+			}
+		}
+	}
+	return errs
 }
 
 // vector evaluates an expression at a time.

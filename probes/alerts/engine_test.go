@@ -359,6 +359,22 @@ groups:
 	}
 }
 
+// TestABrokenRecordingRuleShows: an alert that reads what a recording rule no longer writes is not simply quiet.
+func TestABrokenRecordingRuleShows(t *testing.T) {
+	e := engineWith(t, "{record: sum, expr: 'x + on (job) y'}, {alert: A, expr: 'sum > 5'}, {alert: B, expr: 'x > 5'}")
+	ingest(t, e, "x 1\ny 1\n", 0)
+	e.Evaluate(after(0))
+	if rules := e.Rules(); rules[0].Error != "" || rules[1].Error != "" {
+		t.Fatalf("%+v", rules)
+	}
+	ingest(t, e, "x{n=\"1\"} 1\nx{n=\"2\"} 2\ny 1\n", 1)
+	e.Evaluate(after(1))
+	rules := e.Rules()
+	if !strings.HasPrefix(rules[0].Error, "it reads sum, and that recording rule fails: multiple matches for labels") || rules[1].Error != "" {
+		t.Errorf("%q, %q", rules[0].Error, rules[1].Error)
+	}
+}
+
 func TestGroupsAreEvaluatedWhenTheyAreDue(t *testing.T) {
 	rules, err := Parse("rules.yml", []byte(`
 groups:

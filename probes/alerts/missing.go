@@ -3,6 +3,7 @@ package alerts
 import (
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -38,6 +39,23 @@ func findSelectors(expr string) []selector {
 		return alternatives
 	}
 	return nil
+}
+
+// metricNames gives the names of the metrics that an expression reads.
+func metricNames(expr string) []string {
+	parsed, err := promQL.ParseExpr(expr)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, matchers := range parser.ExtractSelectors(parsed) {
+		for _, m := range matchers {
+			if m.Name == model.MetricNameLabel && m.Type == labels.MatchEqual {
+				names = append(names, m.Value)
+			}
+		}
+	}
+	return names
 }
 
 // role tells whether the last node of a path is there to be absent, or is one of several ways for the whole to hold.
