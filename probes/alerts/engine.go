@@ -37,6 +37,7 @@ type Engine struct {
 	groups   []*group
 	orphans  map[labels.Labels]struct{} // series of rules that are no more, to be ended
 	targets  map[labels.Labels]*target
+	newest   time.Time // of all times that callers gave
 	symbols  *labels.SymbolTable
 	page     []byte    // of the last Ingest, to be used again
 	readings []reading // likewise
@@ -160,6 +161,7 @@ func heir(in *group, of rule, taken map[rule]bool) rule {
 func (e *Engine) Evaluate(at time.Time) []Edge {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	e.store.sweep(at.UnixMilli())
 	var edges []Edge
 	for _, g := range e.groups {

@@ -74,6 +74,7 @@ func (e *Engine) target(named map[string]string) *target {
 func (e *Engine) Ingest(named map[string]string, page string, at time.Time, visit Visit) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	to, t := e.target(named), at.UnixMilli()
 	to.scrape++
 	if err := e.read(to, page, t); err != nil {
@@ -207,6 +208,7 @@ func (to *target) endUnseen(page []reading, t int64) {
 func (e *Engine) Lost(named map[string]string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	e.lose(e.target(named), at.UnixMilli())
 }
 
@@ -230,6 +232,7 @@ func (to *target) end(t int64) {
 func (e *Engine) Forget(named map[string]string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	to, t := e.target(named), at.UnixMilli()
 	delete(e.targets, to.labels)
 	e.store.mu.Lock()
@@ -244,6 +247,7 @@ func (e *Engine) Forget(named map[string]string, at time.Time) {
 func (e *Engine) Set(name string, named map[string]string, v float64, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	of := ownLabels(name, named)
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
@@ -254,6 +258,7 @@ func (e *Engine) Set(name string, named map[string]string, v float64, at time.Ti
 func (e *Engine) End(name string, named map[string]string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.notice(at)
 	of := ownLabels(name, named)
 	e.store.mu.Lock()
 	defer e.store.mu.Unlock()
