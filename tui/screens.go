@@ -5,6 +5,7 @@ import (
 
 	"captop/tui/alertview"
 	"captop/tui/keys"
+	"captop/tui/keyview"
 	"captop/tui/nodeview"
 	"captop/tui/overview"
 	"captop/tui/screen"
@@ -25,5 +26,6 @@ func screens(o Options, k keys.Map) []screen.Screen {
 		alertview.New(k, alertview.Options{Runbook: o.Runbook, Checks: o.Checks, Query: o.Query, Acknowledge: o.Acknowledge,
 			Unacknowledge: o.Unacknowledge, Silence: o.Silence, Unsilence: o.Unsilence}),
 		nodeview.New(k, o.Inspect),
+		keyview.New(k, o.Keyspace),
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"captop/service"
 	"captop/tui/alertview"
 	"captop/tui/keys"
+	"captop/tui/keyview"
 	"captop/tui/nodeview"
 	_ "captop/tui/quiet" // before bubbletea asks the terminal for its background colour
 	"captop/tui/theme"
@@ -73,6 +74,9 @@ type Options struct {
 	// Inspect looks closely at one node. It is called every two seconds while the screen of the nodes is in front, outside
 	// the screen's loop, and must end with ctx. nil: the screen shows what the polls bring.
 	Inspect nodeview.Inspect
+
+	// Keyspace is where the screen of the keys looks. A zero one offers no keys.
+	Keyspace keyview.Source
 
 	// Logs delivers lines of the services' logs as events of kind log, in the order in which they came. nil: no source.
 	Logs <-chan probes.Event

@@ -1,20 +1,40 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"time"
 
 	"captop/probes"
 	"captop/probes/inspect"
+	"captop/probes/keyspace"
 	"captop/tui"
+	"captop/tui/keyview"
 )
 
-// lookClosely gives the dashboard its close looks at the nodes. Close ends their connections.
+// closers end together.
+type closers []io.Closer
+
+// Close ends all.
+func (all closers) Close() error {
+	var err error
+	for _, one := range all {
+		err = errors.Join(err, one.Close())
+	}
+	return err
+}
+
+// lookClosely gives the dashboard its close looks at the nodes and their keys. Close ends their connections.
 func lookClosely(targets probes.Targets, screen *tui.Options) (io.Closer, error) {
 	inspector, err := inspect.New(targets.Nodes, time.Now)
 	if err != nil {
 		return nil, err
 	}
+	space, err := keyspace.Open(targets, time.Now)
+	if err != nil {
+		return nil, errors.Join(err, inspector.Close())
+	}
 	screen.Inspect = inspector.Inspect
-	return inspector, nil
+	screen.Keyspace = keyview.Source{Find: space.Find, Look: space.Look, Compare: space.Compare}
+	return closers{inspector, space}, nil
 }

@@ -27,6 +27,7 @@ type Map struct {
 	Acknowledge, Silence, RunChecks, Undo                   key.Binding
 	Follow, FirstDeviation, EventKind, EventSeverity        key.Binding
 	WindowLonger, WindowShorter                             key.Binding
+	Compare, Again                                          key.Binding
 }
 
 // The scopes that are no names of screens.
@@ -99,6 +100,8 @@ func (m *Map) rows() []row {
 		{"first-deviation", "events", &m.FirstDeviation, "go to the first deviation", "g"},
 		{"event-kind", "events", &m.EventKind, "kind: only one, next", "t"},
 		{"event-severity", "events", &m.EventSeverity, "severity: at least", "v"},
+		{"compare", "keys", &m.Compare, "compare the nodes", "s"},
+		{"again", "keys", &m.Again, "read the key again", "g"},
 		{"help", Everywhere, &m.Help, "this help", "?"},
 		{"suspend", Everywhere, &m.Suspend, "suspend; fg resumes", "ctrl+z"},
 		{"redraw", Everywhere, &m.Redraw, "draw the screen anew", "ctrl+l"},
