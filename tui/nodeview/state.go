@@ -8,7 +8,6 @@ import (
 	"captop/probes"
 	"captop/probes/inspect"
 	"captop/service"
-	"captop/service/layout"
 	"captop/tui/cell"
 	"captop/tui/theme"
 )
@@ -514,12 +513,11 @@ func names(all []opinion) string {
 func runs(all []opinion) (a, b string, differ bool) {
 	first := opinion{}
 	for _, o := range all {
-		if len(o.run) < layout.RunIDDigits {
-			continue
-		}
-		if first.run == "" {
+		switch {
+		case o.run == "":
+		case first.run == "":
 			first = o
-		} else if o.run[:layout.RunIDDigits] != first.run[:layout.RunIDDigits] {
+		case !strings.HasPrefix(o.run, first.run) && !strings.HasPrefix(first.run, o.run):
 			return first.viewer, o.viewer, true
 		}
 	}
