@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"captop/tui/alertview"
+	"captop/tui/eventview"
 	"captop/tui/keys"
 	"captop/tui/keyview"
 	"captop/tui/nodeview"
@@ -27,5 +28,6 @@ func screens(o Options, k keys.Map) []screen.Screen {
 			Unacknowledge: o.Unacknowledge, Silence: o.Silence, Unsilence: o.Unsilence}),
 		nodeview.New(k, o.Inspect),
 		keyview.New(k, o.Keyspace),
+		eventview.New(k),
 	}
 }
