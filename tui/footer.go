@@ -72,6 +72,9 @@ func (m model) deeds() []footKey {
 		shown = append(shown, footKey{m.keys.Write.Help().Key, "write"})
 	}
 	switch {
+	case m.options.Playback != nil:
+		k := m.keys
+		shown = append(shown, footKey{k.Play.Help().Key, "pause"}, footKey{k.Slower.Help().Key, "slower"}, footKey{k.Faster.Help().Key, "faster"})
 	case m.options.Armed:
 	case m.armed():
 		shown = append(shown, footKey{m.keys.Arm.Help().Key, "disarm"})

@@ -121,6 +121,8 @@ func (m model) where() string {
 func (m model) seat() string {
 	warn := m.theme.At(theme.Warning).Bold(true)
 	switch {
+	case m.options.Playback != nil:
+		return m.theme.At(theme.Warning).Render(m.pace)
 	case !m.armed():
 		return m.theme.Dim.Render("read-only")
 	case m.options.Armed:

@@ -62,7 +62,9 @@ func (d help) common() []key.Binding {
 	if d.options.Write != nil {
 		all = append(all, k.Write)
 	}
-	if !d.options.Armed {
+	if d.options.Playback != nil {
+		all = append(all, k.Play, k.Slower, k.Faster)
+	} else if !d.options.Armed {
 		all = append(all, k.Arm)
 	}
 	if d.options.History != nil {

@@ -28,6 +28,7 @@ type model struct {
 	now           time.Time
 	live          *probes.Snapshot // nil until the first one comes
 	past          past
+	pace          string         // of a recording that is shown, in a word
 	journal       []probes.Event // what the snapshots do not hold
 	screens       []screen.Screen
 	front         int       // the screen that is shown
@@ -89,6 +90,7 @@ func (m model) awaitClock() tea.Cmd {
 // Update routes.
 func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	m.now = m.options.Now()
+	m = m.paced()
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
@@ -211,6 +213,8 @@ func (m model) command(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 		}
 	case m.travels(msg):
 		return m.travel(msg)
+	case m.paces(msg):
+		return m.pacing(msg), nil
 	default:
 		return m.start(msg.String())
 	}
@@ -279,6 +283,8 @@ func (m *model) toggleZone() {
 
 func (m *model) toggleArmed() {
 	switch {
+	case m.options.Playback != nil:
+		m.say("This is a recording: nothing can be acted on.")
 	case m.options.Armed:
 		m.say("This stack is always armed: it is a demo.")
 	case m.armed():

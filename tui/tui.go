@@ -78,6 +78,9 @@ type Options struct {
 	// Keyspace is where the screen of the keys looks. A zero one offers no keys.
 	Keyspace keyview.Source
 
+	// Playback is the pace of a recording; nil where what is shown is live. Nothing can be acted on in a recording.
+	Playback *Playback
+
 	// Logs delivers lines of the services' logs as events of kind log, in the order in which they came. nil: no source.
 	Logs <-chan probes.Event
 

@@ -82,7 +82,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		}
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stack.About(), writer(config.Targets)
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(config.Targets)
 	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
 	screen.History = kept.lookBack()
 	looks, err := lookClosely(config.Targets, &screen)

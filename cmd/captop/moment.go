@@ -21,11 +21,12 @@ func moment(text string, from, to time.Time, zone *time.Location) (time.Time, er
 		if err != nil {
 			continue
 		}
-		day := from.In(zone)
-		for first := true; first || !day.After(to.In(zone)); day, first = day.AddDate(0, 0, 1), false {
+		for day := from.In(zone); ; day = day.AddDate(0, 0, 1) {
 			on := time.Date(day.Year(), day.Month(), day.Day(), at.Hour(), at.Minute(), at.Second(), 0, zone)
-			// A minute counts as within the recording if any of it is.
-			if !on.Add(time.Minute).Before(from) && !on.After(to) {
+			if on.After(to) {
+				break
+			}
+			if !on.Add(time.Minute).Before(from) { // a minute counts as within the recording if any of it is
 				return on, nil
 			}
 		}

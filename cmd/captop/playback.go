@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -105,41 +104,31 @@ func (p *playback) problem() error {
 	return p.err
 }
 
-// actions are what a viewer may do to the pace.
-func (p *playback) actions() []tui.Action {
-	action := func(key, name, explain string, change func() string) tui.Action {
-		return tui.Action{Key: key, Name: name, Confirm: tui.ConfirmNone, Explain: explain, Command: "captop replay --speed",
-			Check: func(*probes.Snapshot) error {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				if p.ended {
-					return errors.New("the recording has ended; step back with [ and {")
-				}
-				return nil
-			},
-			Run: func(context.Context, func(string)) (string, error) {
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				said := change()
-				close(p.changed)
-				p.changed = make(chan struct{})
-				return said, nil
-			}}
+// controls are what a viewer may do to the pace.
+func (p *playback) controls() *tui.Playback {
+	change := func(edit func()) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		edit()
+		close(p.changed)
+		p.changed = make(chan struct{})
 	}
-	pace := func(factor float64) func() string {
-		return func() string {
-			p.speed = min(max(p.speed*factor, slowest), fastest)
-			return fmt.Sprintf("it runs %.3g times as fast as it was recorded", p.speed)
-		}
+	return &tui.Playback{
+		Pause: func() { change(func() { p.paused = !p.paused }) },
+		Scale: func(factor float64) { change(func() { p.speed = min(max(p.speed*factor, slowest), fastest) }) },
+		State: p.state,
 	}
-	return []tui.Action{
-		action(" ", "pause or go on", "Stops the recording, or lets it run.", func() string {
-			if p.paused = !p.paused; p.paused {
-				return "paused; space goes on"
-			}
-			return "it runs"
-		}),
-		action("<", "slower", "Plays at half the speed.", pace(0.5)),
-		action(">", "faster", "Plays at twice the speed.", pace(2)),
+}
+
+// state is how it runs, in a word.
+func (p *playback) state() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.ended:
+		return "ended"
+	case p.paused:
+		return "paused"
 	}
+	return fmt.Sprintf("%.3gx", p.speed)
 }

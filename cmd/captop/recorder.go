@@ -47,6 +47,26 @@ func (r recorder) lookBack() func(context.Context, time.Time) (*probes.Snapshot,
 	return r.history.At
 }
 
+// watch passes Snapshots on, and keeps them for steps back over the last minutes.
+func (r recorder) watch(ctx context.Context, snapshots <-chan *probes.Snapshot) <-chan *probes.Snapshot {
+	if r.history == nil {
+		return snapshots
+	}
+	out := make(chan *probes.Snapshot)
+	go func() {
+		defer close(out)
+		for snapshot := range snapshots {
+			r.history.Saw(snapshot)
+			select {
+			case out <- snapshot:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
 // Close writes what waits. What goes wrong then is lost with the last seconds: there is no screen any more to say so.
 func (r recorder) Close() {
 	if r.writer != nil {

@@ -99,7 +99,7 @@ func (o replayOptions) run(ctx context.Context, s settings, path string, std str
 	}
 	playback := newPlayback(recording, span, o.speed)
 	screen.Snapshots, screen.Stack, screen.Now = playback.run(ctx), stackName(header.Targets), playback.now
-	screen.History, screen.Actions, screen.Armed = recording.History(nil).At, playback.actions(), true
+	screen.History, screen.Playback = recording.History(nil).At, playback.controls()
 	return errors.Join(tui.Run(ctx, screen), playback.problem())
 }
 

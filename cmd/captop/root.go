@@ -102,7 +102,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	case o.plain:
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = engine.Watch(ctx), stackName(config.Targets), writer(config.Targets)
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), writer(config.Targets)
 	screen.Query, screen.History = engine.Query, kept.lookBack()
 	looks, err := lookClosely(config.Targets, &screen)
 	if err != nil {

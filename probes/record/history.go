@@ -18,9 +18,9 @@ var ErrTooEarly = errors.New("nothing is recorded of that time")
 // How a History goes about it.
 const (
 	windowSpan  = 5 * time.Minute // Snapshots before the wanted one that are kept: steps back among them are quick
-	windowViews = 60_000          // targets in all kept Snapshots together, about 2 kB each
+	windowViews = 20_000          // targets in all kept Snapshots together, about 2 kB each
 	leastKept   = 60              // Snapshots, however many targets there are
-	mostKept    = 1200            // Snapshots, however few
+	mostKept    = 600             // Snapshots, however few
 )
 
 // History gives what captop saw at earlier times, from the files of a recording that may still be growing. Its methods
@@ -32,15 +32,33 @@ type History struct {
 	mu       sync.Mutex
 	player   *Player
 	warmup   time.Duration      // 0 until a recording is there
+	span     time.Duration      // of the window
 	position time.Time          // how far it is
 	least    time.Time          // Snapshots before it are warm-up
 	window   []*probes.Snapshot // that the player gave last, oldest first
+
+	seenMu sync.Mutex
+	seen   []*probes.Snapshot // live ones, oldest first
 }
 
 // NewHistory looks into a run of a directory, or into a file where run is "", with rules in the place of those recorded,
 // unless they are nil. Each look back replays what came before, as far as the rules look back and wait.
 func NewHistory(path, run string, rules *Rules) *History {
 	return &History{path: path, run: run, rules: rules}
+}
+
+// Saw keeps a live Snapshot: steps back over the last minutes then need no replay.
+func (h *History) Saw(snapshot *probes.Snapshot) {
+	h.seenMu.Lock()
+	defer h.seenMu.Unlock()
+	h.seen = keep(h.seen, snapshot)
+}
+
+// lately gives the Snapshot of t if it is among the live ones, and no later one can be.
+func (h *History) lately(t time.Time) *probes.Snapshot {
+	h.seenMu.Lock()
+	defer h.seenMu.Unlock()
+	return within(h.seen, t)
 }
 
 func (h *History) open() (*Recording, error) {
@@ -68,7 +86,10 @@ func (h *History) Bounds() (from, to time.Time, err error) {
 func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if snapshot := h.known(t); snapshot != nil {
+	if snapshot := h.lately(t); snapshot != nil {
+		return snapshot, nil
+	}
+	if snapshot := within(h.window, t); snapshot != nil {
 		return snapshot, nil
 	}
 	if !h.ahead(t) {
@@ -79,7 +100,7 @@ func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error)
 	if err := h.forward(ctx, t); err != nil {
 		return nil, err
 	}
-	i := h.after(t)
+	i := after(h.window, t)
 	if i == 0 {
 		return nil, fmt.Errorf("%w: the recording has a gap there", ErrTooEarly)
 	}
@@ -87,14 +108,14 @@ func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error)
 }
 
 // after is the place of the first Snapshot behind t.
-func (h *History) after(t time.Time) int {
-	return sort.Search(len(h.window), func(i int) bool { return h.window[i].At.After(t) })
+func after(snapshots []*probes.Snapshot, t time.Time) int {
+	return sort.Search(len(snapshots), func(i int) bool { return snapshots[i].At.After(t) })
 }
 
-// known gives the Snapshot of t if it is in the window, and no later one can be.
-func (h *History) known(t time.Time) *probes.Snapshot {
-	if i := h.after(t); i > 0 && i < len(h.window) {
-		return h.window[i-1]
+// within gives the Snapshot of t if one before it and one behind it are known.
+func within(snapshots []*probes.Snapshot, t time.Time) *probes.Snapshot {
+	if i := after(snapshots, t); i > 0 && i < len(snapshots) {
+		return snapshots[i-1]
 	}
 	return nil
 }
@@ -104,7 +125,7 @@ func (h *History) ahead(t time.Time) bool {
 	if h.player == nil || t.Before(h.least) || len(h.window) > 0 && t.Before(h.window[0].At) {
 		return false
 	}
-	return t.Sub(h.position) <= h.warmup+windowSpan
+	return t.Sub(h.position) <= h.warmup+h.span
 }
 
 // rewind puts a player where the warm-up for t begins.
@@ -129,11 +150,12 @@ func (h *History) rewind(t time.Time) error {
 			return err
 		}
 		h.warmup = header.warmup(h.rules)
+		h.span = min(windowSpan, header.Poll*time.Duration(limitOf(len(header.Targets.Services)+len(header.Targets.Nodes))))
 	}
 	if t.After(to) {
 		t = to
 	}
-	h.least = t.Add(-windowSpan)
+	h.least = t.Add(-h.span)
 	h.position = h.least.Add(-h.warmup)
 	h.player, err = recording.Play(h.position, h.rules)
 	return err
@@ -165,16 +187,20 @@ func (h *History) forward(ctx context.Context, t time.Time) error {
 		}
 		h.position = snapshot.At
 		if !snapshot.At.Before(h.least) {
-			h.keep(snapshot)
+			h.window = keep(h.window, snapshot)
 		}
 	}
 	return nil
 }
 
-func (h *History) keep(snapshot *probes.Snapshot) {
-	views := windowViews / max(1, len(snapshot.Services)+len(snapshot.Nodes))
-	if limit := min(max(views, leastKept), mostKept); len(h.window) >= limit {
-		h.window = append([]*probes.Snapshot(nil), h.window[len(h.window)-limit+1:]...)
+// keep appends, and forgets the oldest beyond the limit.
+func keep(list []*probes.Snapshot, snapshot *probes.Snapshot) []*probes.Snapshot {
+	limit := limitOf(len(snapshot.Services) + len(snapshot.Nodes))
+	if len(list) >= 2*limit { // half of them at once: it is cheaper than one at a time
+		list = append([]*probes.Snapshot(nil), list[len(list)-limit:]...)
 	}
-	h.window = append(h.window, snapshot)
+	return append(list, snapshot)
 }
+
+// limitOf is how many Snapshots of so many targets are kept, at least; twice as many are at most.
+func limitOf(targets int) int { return min(max(windowViews/max(1, targets), leastKept), mostKept) }

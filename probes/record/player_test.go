@@ -123,7 +123,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 	at(10, 0)
-	if len(history.window) > mostKept {
+	if len(history.window) > 2*mostKept {
 		t.Errorf("%d Snapshots are kept", len(history.window))
 	}
 }
@@ -134,7 +134,7 @@ func TestHistoryWarmsUp(t *testing.T) {
 	polls := seconds(1, 0, 900)
 	record(t, dir, DefaultLimits, header(1), polls...)
 	history := NewHistory(dir, "", nil)
-	history.warmup = time.Minute
+	history.warmup, history.span = time.Minute, windowSpan
 	got, err := history.At(t.Context(), polls[700].At)
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +145,26 @@ func TestHistoryWarmsUp(t *testing.T) {
 	}
 	if n := len(history.window); n != 302 {
 		t.Errorf("%d Snapshots are kept, want those of five minutes and one beyond", n)
+	}
+}
+
+// TestHistoryOfTheLive: what the dashboard saw lately is given as it was, without a recording.
+func TestHistoryOfTheLive(t *testing.T) {
+	want := live(t, header(1), seconds(1, 0, 1300))
+	history := NewHistory(t.TempDir(), "none", nil)
+	for _, snapshot := range want {
+		history.Saw(snapshot)
+	}
+	for _, second := range []int{1298, 1000, 1299 - mostKept} {
+		if got, err := history.At(t.Context(), want[second].At.Add(time.Millisecond)); err != nil || got != want[second] {
+			t.Errorf("second %d: %v, %v", second, got, err)
+		}
+	}
+	if _, err := history.At(t.Context(), want[10].At); !errors.Is(err, ErrTooEarly) {
+		t.Errorf("what is not kept any more: %v", err)
+	}
+	if len(history.seen) > 2*mostKept {
+		t.Errorf("%d are kept", len(history.seen))
 	}
 }
 

@@ -20,6 +20,7 @@ type Map struct {
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
 	Restart, Cut, Pause, Heal                               key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
+	Play, Slower, Faster                                    key.Binding
 	Zone, Relative                                          key.Binding
 	Up, Down, Left, Right, PageUp, PageDown, Home, End      key.Binding
 	Submit, Back, Next, Previous, Filter, FarLeft, FarRight key.Binding
@@ -70,6 +71,9 @@ func (m *Map) rows() []row {
 		{"leap-back", Everywhere, &m.LeapBack, "back in time by a minute", "{"},
 		{"leap-forward", Everywhere, &m.LeapForward, "forward by a minute", "}"},
 		{"live", Everywhere, &m.Live, "back to now", "L"},
+		{"play", Everywhere, &m.Play, "pause a recording, or go on", "space"},
+		{"slower", Everywhere, &m.Slower, "play at half the speed", "<"},
+		{"faster", Everywhere, &m.Faster, "play at twice the speed", ">"},
 		{"utc", Everywhere, &m.Zone, "times in UTC or local", "U"},
 		{"relative", Everywhere, &m.Relative, "times as clock or as age", "T"},
 		{"up", Everywhere, &m.Up, "up", "up"},
