@@ -90,7 +90,8 @@ func (m model) deeds() []footKey {
 // tab is where the name of a screen stands on the footer, from its first cell to the one after its last.
 type tab struct{ screen, from, to int }
 
-// tabLine is the names of the screens with their keys, the one in front in reverse video. One screen needs no tabs.
+// tabLine is the names of the screens with their keys, the one in front in reverse video. One screen needs no tabs. Where
+// room is scarce only the one in front has its name, so that the keys of what can be done stay on the screen.
 func (m model) tabLine() (line string, tabs []tab) {
 	if len(m.screens) < 2 {
 		return "", nil
@@ -99,6 +100,9 @@ func (m model) tabLine() (line string, tabs []tab) {
 	for i, s := range m.screens {
 		binding := m.keys.Screen(s.Name())
 		text := " " + strings.TrimLeft(binding.Help().Key+" "+s.Name(), " ")
+		if i != m.front && m.width < wordy && binding.Help().Key != "" {
+			text = " " + binding.Help().Key
+		}
 		if i == m.front {
 			text += " "
 			line += m.theme.Cursor.Render(text)
