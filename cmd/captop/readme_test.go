@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -45,6 +46,28 @@ func readmeRows() map[string]func(*testing.T) {
 		},
 		"promtool check config deploy/prometheus/prometheus.yml": again("promtool", "check", "config", "deploy/prometheus/prometheus.yml"),
 		"promtool test rules deploy/prometheus/alerts_test.yml":  again("promtool", "test", "rules", "deploy/prometheus/alerts_test.yml"),
+		"go run ./cmd/captop replay": func(t *testing.T) {
+			inTerminal(t, "XDG_STATE_HOME="+recordedState(t)+" go run ./cmd/captop replay", "REPLAY")
+		},
+		"go run ./cmd/captop replay --plain --from -10m": func(t *testing.T) {
+			output := finishes(t, []string{"XDG_STATE_HOME=" + recordedState(t)}, "go", "run", "./cmd/captop", "replay", "--plain", "--from", "-10m")
+			if !strings.Contains(output, "2026-01-02 03:15:00 UTC target critical: db_g2 is down") || strings.Contains(output, "03:10:00 UTC target") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop replay --rules deploy/prometheus/alerts.yml": func(t *testing.T) {
+			output := finishes(t, []string{"XDG_STATE_HOME=" + recordedState(t)}, "go", "run", "./cmd/captop", "replay", "--rules", "deploy/prometheus/alerts.yml")
+			if !strings.Contains(output, "The recorded rules paged once; those of deploy/prometheus/alerts.yml") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop cut ~/.local/state/captop -10m -5m -o slice.captop": func(t *testing.T) {
+			slice := filepath.Join(t.TempDir(), "slice.captop")
+			output := finishes(t, nil, "go", "run", "./cmd/captop", "cut", filepath.Join(recordedState(t), "captop"), "-10m", "-5m", "-o", slice)
+			if !strings.Contains(output, "301 polls from 2026-01-02 03:13:59 UTC") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
 		"docker-compose up -d": composeStack,
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
@@ -66,6 +89,14 @@ func readmeRows() map[string]func(*testing.T) {
 			}
 		},
 	}
+}
+
+// recordedState is a state directory with a recording of two nodes.
+func recordedState(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	makeRecording(t, filepath.Join(dir, "captop"))
+	return dir
 }
 
 // finishes runs a command at the root to its end. An exit code of captop's own is an answer, too.
