@@ -147,6 +147,31 @@ func TestResolvedAlertsStayForAWhile(t *testing.T) {
 	}
 }
 
+// TestTheWorstAlertComesFirst: firing, pending, then what is over; of the same state, the oldest.
+func TestTheWorstAlertComesFirst(t *testing.T) {
+	e := engineWith(t, "{alert: High, expr: 'x > 5', for: 5s}")
+	from := map[string][2]int{"a": {0, 7}, "b": {9, 99}, "c": {1, 99}, "d": {8, 99}, "e": {2, 99}}
+	for second := range 12 {
+		var page strings.Builder
+		for _, n := range []string{"a", "b", "c", "d", "e"} {
+			value := 3
+			if second >= from[n][0] && second < from[n][1] {
+				value = 6
+			}
+			fmt.Fprintf(&page, "x{n=%q} %d\n", n, value)
+		}
+		ingest(t, e, page.String(), second)
+		e.Evaluate(after(second))
+	}
+	var got string
+	for _, alert := range e.Rules()[0].Alerts {
+		got += fmt.Sprintf("%s %s, ", alert.Labels["n"], alert.State)
+	}
+	if want := "c firing, e firing, d pending, b pending, a inactive, "; got != want {
+		t.Errorf("%s and not %s", got, want)
+	}
+}
+
 // TestAGapFreezesTheFuse: what was pending when its samples ended is not taken for over.
 func TestAGapFreezesTheFuse(t *testing.T) {
 	ratio := "{alert: Ratio, expr: 'rate(bad[5s]) / rate(all[5s]) > 0.1', for: 1m}"

@@ -26,7 +26,7 @@ func (s Series) Get(label string) string { return s.labels.Get(label) }
 func (s Series) Labels() map[string]string { return withoutName(s.labels) }
 
 // Visit is told of one sample of a page. The ref stays the same for a series while its samples come, and is never used
-// for another, so what was read from the labels may be kept under it.
+// for another, so what was read from the labels may be kept under it. It must not call the Engine.
 type Visit func(ref uint64, series Series, value float64)
 
 // target is something that is scraped.

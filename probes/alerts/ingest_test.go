@@ -91,6 +91,20 @@ func TestIngest(t *testing.T) {
 	}
 }
 
+// TestASampleIsVisitedOnce, also where a page has its series twice.
+func TestASampleIsVisitedOnce(t *testing.T) {
+	e := engineWith(t, "")
+	for second := range 3 {
+		var seen []string
+		err := e.Ingest(here, "x 1\ny{n=\"1\"} 2\nx 3\n", after(second), func(_ uint64, series Series, v float64) {
+			seen = append(seen, fmt.Sprint(series.Name(), series.Get("n"), v))
+		})
+		if want := []string{"x1", "y12"}; err != nil || !reflect.DeepEqual(seen, want) {
+			t.Errorf("%q and not %q (%v)", seen, want, err)
+		}
+	}
+}
+
 func TestForgottenTargetsAndOwnSeriesEnd(t *testing.T) {
 	e := engineWith(t, "")
 	ingest(t, e, "x 1\n", 0)
