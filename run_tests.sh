@@ -31,8 +31,8 @@ if [ ${#missing[@]} -gt 0 ]; then
   [ "$(id -u)" = 0 ] || as_root=(sudo)
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-  # Debian starts these two as services, now and at each boot. The tests need the programs only, and ports of their own.
-  for service in redis-server prometheus; do
+  # Debian starts these as services, now and at each boot. The tests need the programs only, and ports of their own.
+  for service in redis-server prometheus prometheus-alertmanager; do
     case " ${missing[*]} " in *" $service "*) ;; *) continue ;; esac
     "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true # it may never have started
     "${as_root[@]}" update-rc.d "$service" disable

@@ -38,6 +38,12 @@ func (s *State) evaluate(snap *Snapshot) {
 		s.noteEdge(edge)
 	}
 	snap.Rules, snap.RulesFile, snap.RulesError = s.alerts.Rules(), s.file, s.refused
+	if s.remoteName != "" {
+		snap.Rules, snap.RulesFile = nil, s.remoteName
+		if s.remote != nil {
+			snap.Rules = s.remote.rules
+		}
+	}
 	snap.Edges = last(s.edges, edgeLimit)
 }
 

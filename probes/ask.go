@@ -133,6 +133,9 @@ func withoutURL(err error) error {
 
 // bare gives a URL without user, password and query, for screens.
 func bare(text string) string {
+	if text == "" {
+		return ""
+	}
 	parsed, err := url.Parse(text)
 	if err != nil {
 		return "an unreadable URL"

@@ -31,12 +31,12 @@ const alsoLimit = 20
 // Diagnose puts into words what a Snapshot shows. It is a pure function of s, apart from s.Verdict and s.Severity,
 // which it does not read. What is not known never counts as good.
 func Diagnose(s *Snapshot) Verdict {
-	found := blindness(s) // where captop sees nothing, it has nothing else to say
+	found := append(sourceFindings(s), blindness(s)...) // where captop sees nothing, it has nothing else to say
 	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
 		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
 		identityFindings, trafficFindings, partFindings, clockFindings, versionFindings, targetFindings,
-		alertmanagerFindings,
+		alertmanagerFindings, partialFindings,
 	} {
 		if blind {
 			break
@@ -107,7 +107,9 @@ func blindness(s *Snapshot) []finding {
 		reaches = append(reaches, svc.Reach)
 	}
 	for _, n := range s.Nodes {
-		reaches = append(reaches, n.Reach)
+		if n.URL != "" {
+			reaches = append(reaches, n.Reach)
+		}
 	}
 	if len(reaches) == 0 {
 		return []finding{{situation: "no_targets", sentence: "captop has nothing to watch.",

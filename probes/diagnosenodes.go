@@ -114,8 +114,12 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 	n, name := o.node, o.node.Name
 	f := finding{since: o.since, severity: Critical, byDesign: len(o.cut) > 0, about: name}
 	switch {
-	case n.Reach.Contact == Up && len(o.cut) == 0:
+	case (n.Reach.Contact == Up || n.URL == "") && len(o.cut) == 0:
 		return f, false
+	case n.URL == "":
+		f.situation = short(name) + "_unreached"
+		f.sentence = fmt.Sprintf("%s cannot reach %s, which captop does not ask itself: it is down or cut off; %s.", and(names(o.cut)), name, o.effects())
+		f.next = fmt.Sprintf("See whether %s runs; start captop with --g1 and --g2 to ask the nodes, too.", name)
 	case n.Reach.Contact == Up && o.justBack(s):
 		f.situation = short(name) + "_returning"
 		f.sentence = fmt.Sprintf("%s is back; %s have not taken it up again yet; %s.", name, and(names(o.cut)), o.effects())

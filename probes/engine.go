@@ -43,6 +43,11 @@ type Config struct {
 	// AcksChanged is the same for the file of acknowledgements, a JSON list of Ack. nil offers none.
 	AcksChanged func() (text []byte, changed bool, err error)
 
+	// Collect gives all Inputs of a poll but those of nodes, in place of scrapes of captop's own: it sees through the
+	// Prometheus of this name. nil scrapes.
+	Collect    func(ctx context.Context) []Input
+	Prometheus string
+
 	// Record is handed each poll's Inputs in the order in which they were applied, with the time of their Snapshot. It
 	// must not block, and may keep the slice. nil records nothing.
 	Record func(at time.Time, inputs []Input) Recording
@@ -92,6 +97,9 @@ func New(config Config) (*Engine, error) {
 		e.jobs = append(e.jobs, job{target: alertmanager, part: PartHeld, ask: askAlertmanager(e.client, address)})
 	}
 	for _, target := range config.Targets.Nodes {
+		if target.URL == "" {
+			continue // seen through the services only
+		}
 		redis, err := OpenRedis(target, e.timeout)
 		if err != nil {
 			return nil, errors.Join(err, e.Close())
@@ -102,7 +110,8 @@ func New(config Config) (*Engine, error) {
 	if config.Started.IsZero() {
 		config.Started = e.now()
 	}
-	state, err := NewState(Setup{Targets: config.Targets, Poll: config.Poll, Started: config.Started, Rules: config.Rules, RulesFile: config.RulesFile})
+	state, err := NewState(Setup{Targets: config.Targets, Poll: config.Poll, Started: config.Started, Rules: config.Rules, RulesFile: config.RulesFile,
+		Prometheus: config.Prometheus})
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
@@ -200,6 +209,9 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 			inputs <- e.attempt(ctx, j, e.timeout-spread)
 		})
 	}
+	if e.config.Collect != nil {
+		running.Go(func() { e.collect(ctx, inputs) })
+	}
 	go func() { running.Wait(); close(inputs) }()
 	for in := range inputs {
 		if ctx.Err() == nil {
@@ -212,6 +224,15 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 		e.recorded(at, poll)
 	}
 	return e.state.Snapshot(at)
+}
+
+// collect asks the source that is seen through.
+func (e *Engine) collect(ctx context.Context, inputs chan<- Input) {
+	ctx, cancel := context.WithTimeout(ctx, e.timeout)
+	defer cancel()
+	for _, in := range e.config.Collect(ctx) {
+		inputs <- in
+	}
 }
 
 // now is the time without its monotonic part, which no recording keeps: a replay must reckon with the same times.

@@ -43,6 +43,9 @@ func classify(err error, took, timeout time.Duration) Contact {
 	return Down
 }
 
+// FaultOf is what an error of an attempt within its time says about the target.
+func FaultOf(err error) Contact { return classify(err, 0, maxTimeout) }
+
 func isLocal(err error) bool {
 	for _, local := range []error{syscall.ENETUNREACH, syscall.ENETDOWN, syscall.EMFILE, syscall.ENFILE,
 		syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EPERM, syscall.ENOBUFS, syscall.ENOMEM} {

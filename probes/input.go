@@ -17,10 +17,12 @@ const (
 	PartInfo     Part = "info"
 	PartRecorder Part = "recorder" // of captop itself: how the recording fares
 
-	PartTargets   Part = "targets"    // of captop itself: the instances that discovery has found
-	PartAcks      Part = "acks"       // of captop itself: the text of a changed file of acknowledgements
-	PartHeld      Part = "held"       // of Alertmanager: alerts and silences
-	PartRulesFile Part = "rules_file" // of captop itself: the text of a changed file of rules
+	PartTargets     Part = "targets"      // of captop itself: the instances that discovery has found
+	PartAcks        Part = "acks"         // of captop itself: the text of a changed file of acknowledgements
+	PartHeld        Part = "held"         // of Alertmanager: alerts and silences
+	PartSource      Part = "source"       // of a Prometheus that is seen through: how it fares
+	PartRemoteRules Part = "remote_rules" // of the same: its rules and alerts, as /api/v1/rules gives them
+	PartRulesFile   Part = "rules_file"   // of captop itself: the text of a changed file of rules
 )
 
 // Input is one attempt to ask one part of one target, with its answer as it came. Inputs are what a recording keeps.
@@ -47,7 +49,7 @@ type ServiceTarget struct {
 // NodeTarget is a node to watch.
 type NodeTarget struct {
 	Name string // service.G1 or service.G2
-	URL  string // redis://, rediss://, or either with ?master_name= for Sentinel
+	URL  string // redis://, rediss://, or either with ?master_name= for Sentinel; "" is not asked
 }
 
 // Targets is everything to watch.

@@ -22,31 +22,34 @@ type Setup struct {
 	Started time.Time     // when watching began
 	Rules   []byte        // the text of a file of alerting rules; empty has none
 	// RulesFile is the name of that file, for messages; "" is captop's own.
-	RulesFile string
+	RulesFile  string
+	Prometheus string // the one that is seen through, without credentials; "" scrapes
 }
 
 // State is everything that the Inputs so far have told. It does no I/O and reads no clock: the same calls in the same
 // order give the same Snapshots. Not safe for concurrent use.
 type State struct {
-	poll     time.Duration
-	started  time.Time
-	services []*serviceState
-	nodes    []*nodeState
-	serving  map[string]*serviceState // services by name
-	alerts   *alerts.Engine
-	file     string // of the rules
-	refused  string // why the newest rules are not used
-	lookup   string // why instances cannot be looked up
-	groups   []*groupState
-	acks     []Ack
-	held     *Alertmanager // nil where none is configured; replaced, not changed
-	edges    []alerts.Edge
-	events   []Event
-	noted    uint64   // events so far
-	severity Severity // of the last Snapshot
-	asked    bool     // a Snapshot has been given
-	seen     string   // the situation of the last Snapshot
-	seenFrom time.Time
+	poll       time.Duration
+	started    time.Time
+	services   []*serviceState
+	nodes      []*nodeState
+	serving    map[string]*serviceState // services by name
+	alerts     *alerts.Engine
+	file       string // of the rules
+	refused    string // why the newest rules are not used
+	lookup     string // why instances cannot be looked up
+	groups     []*groupState
+	acks       []Ack
+	remoteName string // the Prometheus that is seen through, without credentials; "" scrapes
+	remote     *remoteRules
+	held       *Alertmanager // nil where none is configured; replaced, not changed
+	edges      []alerts.Edge
+	events     []Event
+	noted      uint64   // events so far
+	severity   Severity // of the last Snapshot
+	asked      bool     // a Snapshot has been given
+	seen       string   // the situation of the last Snapshot
+	seenFrom   time.Time
 }
 
 // NewState begins to watch. Its error is a *alerts.FileError: the rules cannot be used.
@@ -55,7 +58,7 @@ func NewState(setup Setup) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &State{poll: setup.Poll, started: setup.Started, file: setup.RulesFile}
+	s := &State{poll: setup.Poll, started: setup.Started, file: setup.RulesFile, remoteName: setup.Prometheus}
 	if s.alerts, err = alerts.New(rules, alerts.Options{}); err != nil {
 		return nil, err
 	}
@@ -98,6 +101,12 @@ func (s *State) Apply(in Input) {
 	case PartHeld:
 		s.takeAlertmanager(in)
 		return
+	case PartSource:
+		s.takeSource(in)
+		return
+	case PartRemoteRules:
+		s.takeRemoteRules(in)
+		return
 	case PartTargets:
 		s.retarget(in)
 		return
@@ -115,7 +124,7 @@ func (s *State) Apply(in Input) {
 // Snapshot concludes what is known at now. It also adds one point to each history, and an event where the severity
 // has changed since the last Snapshot.
 func (s *State) Snapshot(now time.Time) *Snapshot {
-	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll, Source: Source{Kind: SourceScrapes}, TargetsError: s.lookup,
+	snap := &Snapshot{At: now, Started: s.started, Poll: s.poll, Source: s.source(), TargetsError: s.lookup,
 		Services: make([]Service, 0, len(s.services))}
 	for _, svc := range s.services {
 		snap.Services = append(snap.Services, svc.snapshot(now, s.poll))

@@ -39,18 +39,25 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 	if !changed {
 		return in, in.Error != told
 	}
+	in.Body = TargetsInput(services).Body
+	e.watchServices(services)
+	return in, true
+}
+
+// TargetsInput is the Input that has a State watch these instances from now on, without their tokens. The time is left to
+// the caller.
+func TargetsInput(services []ServiceTarget) Input {
 	body := found{Services: []foundService{}}
 	for _, target := range services {
 		body.Services = append(body.Services, foundService{target.Name, target.Mode, bare(target.URL)})
 	}
+	in := Input{Target: recorder, Part: PartTargets, Fault: Up}
 	text, err := json.Marshal(body)
 	if err != nil {
 		in.Fault, in.Error = Blind, err.Error()
-		return in, true
 	}
 	in.Body = string(text)
-	e.watchServices(services)
-	return in, true
+	return in
 }
 
 // With gives the targets after an Input of discovery; ok is false where an Input changes nothing of them.

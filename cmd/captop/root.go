@@ -83,7 +83,12 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	if err := settings.discover(ctx, &config); err != nil {
+	if settings.Prometheus == "" {
+		err = settings.discover(ctx, &config)
+	} else {
+		err = settings.usePrometheus(ctx, &config)
+	}
+	if err != nil {
 		return err
 	}
 	var kept recorder
