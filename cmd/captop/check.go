@@ -88,7 +88,13 @@ type perfdata struct {
 
 func (p *perfdata) group(g probes.Group) {
 	mode := "_" + string(g.Mode)
-	p.add("up"+mode, true, float64(g.Up), "", bounds{crit: "1:", low: "0", high: strconv.Itoa(len(g.Instances))})
+	answering := 0
+	for _, svc := range p.snap.Services {
+		if svc.Mode == g.Mode && svc.Reach.Contact == probes.Up {
+			answering++
+		}
+	}
+	p.add("up"+mode, true, float64(answering), "", bounds{crit: "1:", low: "0", high: strconv.Itoa(len(g.Instances))})
 	p.add("rate"+mode, p.fresh(g.Rate.At, g.Rate.Known), g.Rate.Value, "", bounds{low: "0"})
 	p.add("errors"+mode, p.fresh(g.ErrorRatio.At, g.ErrorRatio.Known), 100*g.ErrorRatio.Value, "%", p.limit("ErrorRatioHigh", 100, "0", "100"))
 	p.add("p99"+mode, p.fresh(g.Latency.At, g.Latency.Known), milliseconds(g.Latency.Value.P99), "ms", p.limit("LatencyHigh", 1000, "0", ""))

@@ -56,7 +56,7 @@ func TestWaitAndCheck(t *testing.T) {
 	wait(0, `circuit_breaker_state{instance="127.0.0.1:`, "", `circuit_breaker_state{job="app_cp",node="db_g2"} > 0`)
 	wait(0, `ALERTS{alertname="CircuitBreakerOpen",alertstate="pending"`, "", `ALERTS{alertname="CircuitBreakerOpen"}`)
 	_, out, problem := checkUntil(t, pair, 2)
-	if !strings.HasPrefix(out, "CRITICAL - ") || !strings.Contains(out, "db_g2") || !strings.Contains(out, " memory_g2=U;;;0 ") ||
+	if !strings.HasPrefix(out, "CRITICAL - ") || !strings.Contains(out, "db_g2") || !strings.Contains(out, " memory_g2=U;;;0 ") || !strings.Contains(out, "|up_cp=1;;1:;0;1 ") ||
 		strings.Count(out, "\n") != 1 || strings.Count(out, "|") != 1 || problem != "" {
 		t.Errorf("check without db_g2 printed %q, said %q", out, problem)
 	}
@@ -122,7 +122,9 @@ func TestCheckLine(t *testing.T) {
 	now := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 	snap := &probes.Snapshot{At: now, Poll: time.Second, Severity: probes.Warning,
 		Verdict: probes.Verdict{Sentence: "a|b\nc.", NextStep: "Look."},
-		Groups:  []probes.Group{{Mode: "ap", Instances: []string{"app_ap", "app_ap-2"}, Up: 1, ErrorRatio: probes.Read(0.0123456, now)}},
+		Groups:  []probes.Group{{Mode: "ap", Instances: []string{"app_ap", "app_ap-2"}, ErrorRatio: probes.Read(0.0123456, now)}},
+		Services: []probes.Service{{Mode: "ap", Reach: probes.Reach{Contact: probes.Up}}, {Mode: "ap", Reach: probes.Reach{Contact: probes.Hung}},
+			{Mode: "cp", Reach: probes.Reach{Contact: probes.Up}}},
 		Nodes: []probes.Node{{Name: "db_g2", Staleness: probes.Read(probes.Staleness{Value: 12 * time.Millisecond, Limit: 5 * time.Second}, now),
 			QueueDepth: probes.Read(int64(7), now.Add(-time.Minute)), RTT: probes.Read(250*time.Microsecond, now),
 			Info: probes.Read(probes.Info{UsedMemory: 1 << 40, MaxMemory: 1 << 41, Clients: 3}, now)}},
