@@ -24,30 +24,14 @@ var notHere = []string{
 // fail that say that it is there.
 func TestRunbookStepsOnTheRealPair(t *testing.T) {
 	pair := startPair(t)
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	set := bind(flags)
-	if err := flags.Parse(pair.args); err != nil {
-		t.Fatal(err)
-	}
-	engine, err := openEngine(set)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	snapshots := engine.Watch(ctx)
-	defer func() {
-		cancel()
-		for range snapshots {
-		}
-		_ = engine.Close()
-	}()
+	engine, snapshots := watchPair(t, pair)
 	until := func(reached func(failing []string) bool) {
 		t.Helper()
 		var last []string
 		for limit := time.Now().Add(time.Minute); time.Now().Before(limit); {
 			ask(pair.args)
 			<-snapshots
-			if last = failingSteps(ctx, t, engine); reached(last) {
+			if last = failingSteps(t, engine); reached(last) {
 				return
 			}
 		}
@@ -65,6 +49,29 @@ func TestRunbookStepsOnTheRealPair(t *testing.T) {
 	})
 }
 
+// watchPair watches the pair until the test ends.
+func watchPair(t *testing.T, pair realPair) (*probes.Engine, <-chan *probes.Snapshot) {
+	t.Helper()
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	set := bind(flags)
+	if err := flags.Parse(pair.args); err != nil {
+		t.Fatal(err)
+	}
+	engine, err := openEngine(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	snapshots := engine.Watch(ctx)
+	t.Cleanup(func() {
+		cancel()
+		for range snapshots {
+		}
+		_ = engine.Close()
+	})
+	return engine, snapshots
+}
+
 // ask gives the services something to count.
 func ask(args []string) {
 	for i, arg := range args {
@@ -80,7 +87,7 @@ func ask(args []string) {
 }
 
 // failingSteps are the titles of the steps that do not pass, each once, in alphabetical order.
-func failingSteps(ctx context.Context, t *testing.T, engine *probes.Engine) (titles []string) {
+func failingSteps(t *testing.T, engine *probes.Engine) (titles []string) {
 	t.Helper()
 	for _, name := range runbooks.Names() {
 		steps, err := runbookChecks(name)
@@ -88,7 +95,7 @@ func failingSteps(ctx context.Context, t *testing.T, engine *probes.Engine) (tit
 			t.Fatal(err)
 		}
 		for _, step := range steps {
-			samples, err := engine.Query(ctx, step.Expr)
+			samples, err := engine.Query(t.Context(), step.Expr)
 			if err != nil {
 				t.Errorf("%s, %s: %v", name, step.Title, err)
 			}

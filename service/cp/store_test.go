@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"captop/service"
 	"captop/service/node"
 	"captop/service/node/nodetest"
@@ -213,4 +215,28 @@ func TestOneRedisForBothIsRefused(t *testing.T) {
 	if _, err := write(s, "k", "v"); service.CodeOf(err) != service.CodeInternal {
 		t.Fatalf("writing with both nodes on one Redis: %v", err)
 	}
+}
+
+// TestSweepOfAnotherInstance: that another instance sweeps a node is nothing that the node did wrong.
+func TestSweepOfAnotherInstance(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	other := redis.NewClient(&redis.Options{Addr: g1.Addr()})
+	defer other.Close()
+	if err := other.Set(t.Context(), sweepLease, "3 10", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t, g1.URL(), g2.URL())
+	eventually(t, "learning of the other's progress", func() error {
+		if n := s.Nodes()[0]; n.Rejoin.Done != 3 || n.Rejoin.Total != 10 || n.Attempts < 30 {
+			return fmt.Errorf("db_g1 is %+v", n)
+		}
+		return nil
+	})
+	if n := s.Nodes()[0]; n.Failures != 0 || !n.Reachable {
+		t.Errorf("db_g1 is said to fail: %+v", n)
+	}
+	if err := other.Del(t.Context(), sweepLease).Err(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "settling once the other is gone", func() error { return wellSettled(s) })
 }

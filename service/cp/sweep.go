@@ -85,18 +85,28 @@ func (s *Store) bounded(ctx context.Context, f func(context.Context) error) erro
 
 // lease takes the sweep of a node, or reads the progress of who has it.
 func (s *Store) lease(ctx context.Context, p *pair, which side) error {
-	return p.incs[which].Do(ctx, func(client *redis.Client) error {
+	leased := false
+	err := p.incs[which].Do(ctx, func(client *redis.Client) error {
 		// SET with NX cannot be mistaken for a data write: a second one would only find the first.
 		err := client.SetArgs(ctx, sweepLease, "0 0", redis.SetArgs{Mode: "NX", TTL: sweepLeaseFor}).Err()
 		if !errors.Is(err, redis.Nil) {
 			return err
 		}
+		leased = true
 		progress, err := client.Get(ctx, sweepLease).Result()
-		if err == nil {
+		switch {
+		case errors.Is(err, redis.Nil): // it has just run out
+			return nil
+		case err == nil:
 			s.noteProgress(which, progress)
 		}
-		return errLeased
+		return err
 	})
+	// Not from within Do, which would take it for a failure of the node.
+	if err == nil && leased {
+		err = errLeased
+	}
+	return err
 }
 
 func (s *Store) noteProgress(which side, progress string) {
