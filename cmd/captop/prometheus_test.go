@@ -18,8 +18,8 @@ import (
 	"captop/probes"
 )
 
-// startPrometheus runs the stock Prometheus with the files of deploy/prometheus, on the pair, and gives its URL.
-func startPrometheus(t *testing.T, pair realPair) string {
+// startShippedPrometheus runs the stock Prometheus with the files of deploy/prometheus, on the pair, and gives its URL.
+func startShippedPrometheus(t *testing.T, pair realPair) string {
 	t.Helper()
 	files := filepath.Join(root(t), "deploy", "prometheus")
 	config, err := os.ReadFile(filepath.Join(files, "prometheus.yml"))
@@ -142,7 +142,7 @@ func (h history) note(states map[string]string) {
 func TestAlertsAsAStockPrometheusHasThem(t *testing.T) {
 	pair := startPair(t)
 	pair.args[slices.Index(pair.args, "--interval")+1] = "1s" // as patient as the Prometheus, with a machine that is busy
-	base := startPrometheus(t, pair)
+	base := startShippedPrometheus(t, pair)
 	_, snapshots := watchPair(t, pair)
 
 	theirs, ours := history{}, history{}
