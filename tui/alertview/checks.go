@@ -5,6 +5,7 @@ package alertview
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,7 +105,20 @@ func (a Alerts) runChecks(name string, c screen.Context) (Alerts, tea.Cmd) {
 		p.results[i] = result{running: true, at: c.Now}
 		commands = append(commands, a.ask(c.Context, name, p.run, i, check, c.Now))
 	}
-	return a.withPage(name, p), tea.Batch(commands...)
+	a.focus = onPage
+	return a.withPage(name, p).toChecks(c), tea.Batch(commands...)
+}
+
+// toChecks scrolls the page to its first check step, unless one shows already.
+func (a Alerts) toChecks(c screen.Context) Alerts {
+	e := a.current(c)
+	p := a.pages[e.rule.Runbook]
+	width, height := a.paneSize(c)
+	first := slices.Index(a.pane(c, e, width), p.step(c, 0, width)[0])
+	if first >= 0 && (first < a.scroll[onPage] || first >= a.scroll[onPage]+height-3) {
+		a.scroll[onPage] = min(first, a.furthest(c))
+	}
+	return a
 }
 
 func (a Alerts) ask(parent context.Context, name string, run, index int, check Check, at time.Time) tea.Cmd {

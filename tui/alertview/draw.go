@@ -67,6 +67,9 @@ func (a Alerts) below(c screen.Context) []string {
 // lean is the height of the list on a narrow screen while another pane has the focus.
 func (a Alerts) lean(c screen.Context) int { return max(c.Height/4, 3) }
 
+// scarce is the room below which the history gives way to a list that does not fit.
+const scarce = 26
+
 // shares are the heights of the list, the timeline and the history in a column.
 type shares struct{ list, band, past int }
 
@@ -84,7 +87,13 @@ func (a Alerts) share(c screen.Context, all []entry, width, height int) shares {
 	if a.focus == onHistory {
 		past = max(room/2, past)
 	}
+	if room < scarce && whole > room-band-past && a.focus != onHistory {
+		past = 0 // what fires is worth more than what did; tab shows it
+	}
 	list := min(max(whole, 1), room-band-past)
+	if past == 0 {
+		return shares{list: list, band: room - list}
+	}
 	return shares{list: list, band: band, past: room - list - band}
 }
 
@@ -137,7 +146,15 @@ func (a Alerts) listPane(c screen.Context, all []entry, width, height int) []str
 	from := max(min(first-(height-(last-first))/2, len(lines)-height), 0)
 	shown := fill(lines[from:min(from+height, len(lines))], height)
 	if hidden := len(lines) - height; hidden > 0 {
-		shown = append(shown, c.Theme.Dim.Render(cell.Cut(fmt.Sprintf("  ↑ %d lines above, ↓ %d below", from, hidden-from), width)))
+		text := fmt.Sprintf("  ↓ %d lines more", hidden)
+		switch from {
+		case 0:
+		case hidden:
+			text = fmt.Sprintf("  ↑ %d lines more", from)
+		default:
+			text = fmt.Sprintf("  ↑ %d lines above, ↓ %d below", from, hidden-from)
+		}
+		shown = append(shown, c.Theme.Dim.Render(cell.Cut(text, width)))
 	}
 	return shown
 }
@@ -175,17 +192,22 @@ func (a Alerts) furthest(c screen.Context) int {
 	if c.Snapshot == nil {
 		return 0
 	}
-	all := entries(c.Snapshot)
-	width, height := c.Width, c.Height-len(a.top(c, all, c.Width))-a.lean(c)
-	if c.Width >= wideWidth {
-		left, right := split(c.Width)
-		width, height = right, c.Height
-		if a.focus == onHistory {
-			height = a.share(c, all, left, c.Height).past
-		}
-	}
+	width, height := a.paneSize(c)
 	if a.focus == onHistory {
 		return max(len(c.Snapshot.Edges)-(height-1), 0)
 	}
 	return max(len(a.pane(c, a.current(c), width))-(height-1), 0)
+}
+
+// paneSize is the size of the pane with the focus, with its title.
+func (a Alerts) paneSize(c screen.Context) (width, height int) {
+	all := entries(c.Snapshot)
+	if c.Width < wideWidth {
+		return c.Width, c.Height - len(a.top(c, all, c.Width)) - a.lean(c)
+	}
+	left, right := split(c.Width)
+	if a.focus == onHistory {
+		return left, a.share(c, all, left, c.Height).past
+	}
+	return right, c.Height
 }

@@ -272,7 +272,7 @@ func told(e entry) string {
 		}
 	}
 	for _, key := range sortedKeys(e.labels) {
-		if key == "alertname" || key == "severity" || key == "runbook" || slices.Contains(known, key) || e.rule.Labels[key] == e.labels[key] {
+		if key == "alertname" || key == "__name__" || key == "severity" || key == "runbook" || slices.Contains(known, key) || e.rule.Labels[key] == e.labels[key] {
 			continue
 		}
 		parts = append(parts, key+"="+e.labels[key])

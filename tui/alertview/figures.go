@@ -15,7 +15,9 @@ import (
 type unit int
 
 const (
-	plain unit = iota // a number of things
+	plain   unit = iota // a number of things
+	changes             // of a state
+	queued              // keys that wait
 	seconds
 	milliseconds
 	ratio
@@ -25,7 +27,8 @@ const (
 )
 
 var (
-	counts    = regexp.MustCompile(`^\s*\(*\s*(changes|resets|count|count_values)\b`)
+	changed   = regexp.MustCompile(`^\s*\(*\s*(changes|resets)\b`)
+	counts    = regexp.MustCompile(`^\s*\(*\s*(count|count_values)\b`)
 	durations = regexp.MustCompile(`_seconds(_bucket)?\b|_ms\b[^/<>=]*/ *1000\b`)
 	upSeries  = regexp.MustCompile(`\bup\b`)
 	rates     = regexp.MustCompile(`\b(rate|irate|increase)\s*\(`)
@@ -38,6 +41,8 @@ func unitOf(expr string) unit {
 		left = expr[:at[0]]
 	}
 	switch bare := quotedAway(left); {
+	case changed.MatchString(bare):
+		return changes
 	case counts.MatchString(bare):
 		return plain
 	case strings.Contains(bare, "circuit_breaker_state"):
@@ -54,6 +59,8 @@ func unitOf(expr string) unit {
 		return milliseconds
 	case strings.Contains(bare, "_bytes"):
 		return bytes
+	case strings.Contains(bare, "queue_depth"):
+		return queued
 	case upSeries.MatchString(bare):
 		return up
 	}
@@ -83,6 +90,10 @@ func (u unit) write(v float64) string {
 		return strings.Replace(cell.Percent(v), ".0 %", " %", 1)
 	case bytes:
 		return cell.Bytes(v)
+	case changes:
+		return number(v) + " changes"
+	case queued:
+		return number(v) + " keys"
 	case breaker:
 		if words := []string{"CLOSED", "HALF_OPEN", "OPEN"}; v >= 0 && v < 3 && v == math.Trunc(v) {
 			return words[int(v)]

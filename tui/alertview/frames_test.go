@@ -195,7 +195,7 @@ func TestGoldenFrames(t *testing.T) {
 }
 
 func TestGoldenPanes(t *testing.T) {
-	for name, pressed := range map[string][]string{"page": {"enter"}, "checks": {"enter", "x", "pgdown"}, "history": {"tab", "tab"}, "ack": {"a"},
+	for name, pressed := range map[string][]string{"page": {"enter"}, "checks": {"enter", "x"}, "history": {"tab", "tab"}, "ack": {"a"},
 		"silence": {"s"}, "filter": {"/", "db_g2"}, "undo": {"u"}} {
 		t.Run(name, func(t *testing.T) {
 			s := sit(t, new(desk).options(), handledAll(), 80, 22)
@@ -321,6 +321,11 @@ func TestChecksTellPassFailAndNeither(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, frame)
 		}
 	}
+	narrow := sit(t, new(desk).options(), g2Down(), 80, 22)
+	narrow.press("x")
+	if frame := narrow.check(); !strings.Contains(frame, "✗ the node answers") {
+		t.Errorf("on a narrow screen the results are not in sight:\n%s", frame)
+	}
 	s = sit(t, (&desk{err: errors.New("the engine is gone")}).options(), g2Down(), 200, 48)
 	s.press("x")
 	if frame := s.check(); !strings.Contains(frame, "the engine is gone") || strings.Contains(frame, "✗") {
@@ -397,7 +402,7 @@ func TestTimelineShowsTheWorstOfEachCell(t *testing.T) {
 
 func TestValuesInPeoplesUnits(t *testing.T) {
 	g2 := g2Down()
-	for i, want := range map[int]string{0: "OPEN", 2: "1 min > 5 s", 3: "48 % > 5 %", 4: "700 ms", 5: "up, fires when down", 8: "0, fires when > 0"} {
+	for i, want := range map[int]string{0: "OPEN", 2: "1 min > 5 s", 3: "48 % > 5 %", 4: "700 ms", 5: "up, fires when down", 8: "0 keys, fires when > 0 keys"} {
 		for _, e := range ofRule(g2.Rules[i])[:1] {
 			if got := against(e); !strings.HasPrefix(got, want) && e.kind != resolved {
 				t.Errorf("%s: %q, want %q", e.rule.Name, got, want)

@@ -87,7 +87,11 @@ func fuse(c screen.Context, e entry, width int) []string {
 		if !e.alert.KeptSince.IsZero() {
 			text += "; held by keep_firing_for alone " + since(c, e.alert.KeptSince)
 		}
-		return []string{t.At(theme.Critical).Render(cell.Run("█", cells)) + " " + text}
+		level := theme.Critical
+		if severityRank(e) > 0 {
+			level = theme.Warning
+		}
+		return []string{t.At(level).Render(cell.Run("█", cells)) + " " + text}
 	case pending:
 		held := min(max(c.Now.Sub(e.alert.ActiveAt), 0), limit)
 		text := cell.Age(held) + " of " + cell.Age(limit) + ", fires " + fires(c, e.alert.FiresAt)

@@ -152,7 +152,13 @@ func word(s probes.Severity) string {
 
 // sentence is the event on one line; it names its target where the text does not.
 func sentence(e probes.Event) string {
-	text := strings.Join(strings.Fields(cell.Clean(e.Text)), " ")
+	var facts []string
+	for line := range strings.Lines(e.Text) {
+		if words := strings.Fields(cell.Clean(line)); len(words) > 0 {
+			facts = append(facts, strings.Join(words, " "))
+		}
+	}
+	text := strings.Join(facts, " · ")
 	target := cell.Clean(e.Target)
 	if target == "" || target == "captop" || strings.Contains(text, target) {
 		return text
