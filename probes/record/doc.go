@@ -13,5 +13,7 @@
 // ones that wait to be written. fsync runs every ten seconds and at the end of a segment, so a machine that loses its
 // power loses ten seconds. A segment whose end is torn, or that is damaged in its midst, is read for all that is sound.
 //
-// What it costs, for two services and two nodes: 43 kB of answers become 1.5 kB a poll.
+// What it costs, measured on two services and two nodes as they are: 43 kB of answers become 1.5 to 2.1 kB a poll. Of
+// one core it takes 0.4 ms a poll with fsync, five times a plain write of the same answers; with 200 services 6 ms, seven
+// times (go test -run NONE -bench . ./probes/record).
 package record

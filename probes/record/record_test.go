@@ -208,8 +208,23 @@ func TestDamage(t *testing.T) {
 	})
 	t.Run("missing", func(t *testing.T) { // no delta is ever read against another whole poll
 		b := append(bytes.Clone(whole[:starts[61]]), whole[starts[62]:]...)
-		got, _ := readAll(t, write(b), time.Time{})
+		got, damage := readAll(t, write(b), time.Time{})
 		same(t, got, append(polls[:60:60], polls[120:]...))
+		if len(damage) != 59 || !strings.Contains(damage[0].Why, "dictionary") {
+			t.Errorf("%d damages, %v", len(damage), damage[0])
+		}
+	})
+	t.Run("every byte", func(t *testing.T) { // zstd alone would take some of them for sound
+		short := whole[:starts[4]]
+		for at := starts[3]; at < len(short); at++ {
+			b := bytes.Clone(short)
+			b[at] ^= 0x11
+			got, damage := readAll(t, write(b), time.Time{})
+			same(t, got, polls[:2])
+			if len(damage) != 1 || damage[0].Offset != int64(starts[3]) {
+				t.Fatalf("byte %d: damage %v", at-starts[3], damage)
+			}
+		}
 	})
 }
 

@@ -299,18 +299,28 @@ func TestNoDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := NewWriter(dir, DefaultLimits, header(1))
-	for second := range 4 {
-		put := poll(1, second)
-		w.Record(put.At, put.Inputs)
+	step := func(second int) probes.Recording {
+		p := poll(1, second)
+		w.Record(p.At, p.Inputs)
 		settle(t, w)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.state
 	}
-	if state := w.Record(poll(1, 4).At, nil); state.Lost != 4 || !strings.Contains(state.Problem, "not a directory") {
+	step(0)
+	if state := step(1); state.Lost != 2 || !strings.Contains(state.Problem, "not a directory") {
 		t.Fatalf("%+v", state)
 	}
 	if err := os.Remove(dir); err != nil {
 		t.Fatal(err)
 	}
-	for second := 5; second < 30; second++ {
+	for second := 2; second < 5; second++ {
+		step(second)
+	}
+	if state := step(5); state.Lost != 5 || state.Problem != "" {
+		t.Fatalf("it is tried again after five seconds, and not before: %+v", state)
+	}
+	for second := 6; second < 30; second++ {
 		p := poll(1, second)
 		w.Record(p.At, p.Inputs)
 		settle(t, w)
