@@ -168,7 +168,8 @@ func (p painter) latency() list {
 		case missing != "":
 			add(missing)
 		case limit == 0:
-			add(p.t.State(theme.Warning, "the monitor is off") + p.t.Dim.Render(": CONFIG SET latency-monitor-threshold 100 remembers all above 100 ms"))
+			add(p.t.State(theme.Warning, "the monitor is off (latency-monitor-threshold 0)"))
+			add(p.t.Dim.Render("  CONFIG SET latency-monitor-threshold 100 remembers what takes over 100 ms"))
 			continue
 		default:
 			add("remembers events above " + cell.Span(limit))

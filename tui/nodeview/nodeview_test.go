@@ -153,6 +153,7 @@ func unwell(v screen.Screen, c screen.Context) screen.Screen {
 	in := inspection("db_g2")
 	in.Info.Value["aof_last_write_status"], in.Info.Value["evicted_keys"] = "err", "42"
 	in.Info.Value["used_memory"], in.Info.Value["maxmemory_policy"] = "267000000", "allkeys-lru"
+	in.Info.Value["rdb_saves"] = "0"
 	in.Queues.Value[1] = inspect.Queue{Mode: service.ModeAP, Length: 17000, Oldest: 3 * time.Minute}
 	return send(v, lookMsg{node: "db_g2", in: in}, c)
 }

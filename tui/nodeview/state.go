@@ -321,6 +321,9 @@ func (p painter) rdb(in inspect.Inspection) string {
 	if at, ok := i.Number("rdb_last_save_time"); ok && at > 0 {
 		saved := time.Unix(int64(at), 0).Add(-in.Skew.Value)
 		text = "saved " + cell.Age(p.Now.Sub(saved)) + " ago"
+		if i["rdb_saves"] == "0" { // then Redis gives the time of its start
+			text = "no save for " + cell.Age(p.Now.Sub(saved))
+		}
 	}
 	if i["rdb_bgsave_in_progress"] == "1" {
 		text = "saving now, " + text
