@@ -30,7 +30,7 @@ func newCheckCommand(std streams) *cobra.Command {
 	flags := bind(command.Flags(), screenSettings...)
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return unknown(std.out, err) })
 	command.RunE = func(cmd *cobra.Command, _ []string) error {
-		engine, err := openEngine(flags)
+		engine, err := openEngine(cmd.Context(), flags)
 		if err != nil {
 			return unknown(std.out, err)
 		}

@@ -168,6 +168,11 @@ func TestAlertsAsAStockPrometheusHasThem(t *testing.T) {
 	// At its start a Prometheus has asked nobody, and the nodes are being settled.
 	until("inactive", "CircuitBreakerOpen", "NothingWatched", "TargetDown", "ServiceDown", "RejoinSlow")
 	theirs, ours = history{}, history{}
+	for _, args := range [][]string{{"wait", "sum(up{job=~\"app_.*\"}) == 2"}, {"check"}} {
+		if code, out, problem := capture(t, append(args, "--prometheus", base)...); code != 0 {
+			t.Errorf("%s through Prometheus: exit %d, %s%s", args, code, out, problem)
+		}
+	}
 	pair.g2.Kill()
 	names := []string{"CircuitBreakerOpen app_cp", "CircuitBreakerOpen app_ap", "ErrorRatioHigh app_cp", "ConnectionFailuresHigh app_cp"}
 	until("pending", "CircuitBreakerOpen app_cp", "CircuitBreakerOpen app_ap")

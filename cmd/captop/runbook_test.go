@@ -57,7 +57,7 @@ func watchPair(t *testing.T, pair realPair) (*probes.Engine, <-chan *probes.Snap
 	if err := flags.Parse(pair.args); err != nil {
 		t.Fatal(err)
 	}
-	engine, err := openEngine(set)
+	engine, err := openEngine(t.Context(), set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func newWaitCommand(std streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		engine, err := openEngine(flags)
+		engine, err := openEngine(cmd.Context(), flags)
 		if err != nil {
 			return err
 		}
@@ -84,16 +84,19 @@ func notYet(w io.Writer, why string) error {
 }
 
 // screenSettings are the settings that mean nothing to commands without a screen.
-var screenSettings = []string{"theme", "ascii", "mouse", "zone", "relative", "record", "record_dir", "record_size", "record_age"}
+var screenSettings = []string{"alertmanager", "theme", "ascii", "mouse", "zone", "relative", "record", "record_dir", "record_size", "record_age"}
 
 // openEngine makes an engine from the flags of a command. Close it.
-func openEngine(flags *flagSet) (*probes.Engine, error) {
+func openEngine(ctx context.Context, flags *flagSet) (*probes.Engine, error) {
 	settings, err := flags.settings()
 	if err != nil {
 		return nil, err
 	}
 	config, err := settings.probeConfig()
 	if err != nil {
+		return nil, err
+	}
+	if err := settings.usePrometheus(ctx, &config); err != nil {
 		return nil, err
 	}
 	return probes.New(config)
