@@ -53,6 +53,8 @@ func (s *State) noteEdge(edge alerts.Edge) {
 	switch {
 	case edge.To == alerts.Firing:
 		event.Text = edge.Rule + " fires"
+	case edge.From == alerts.Firing && edge.Lost:
+		event.Text = edge.Rule + " ended for want of samples, not because all is well"
 	case edge.From == alerts.Firing:
 		event.Severity, event.Text = OK, edge.Rule+" is resolved"
 	default:
