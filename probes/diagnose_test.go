@@ -134,3 +134,46 @@ func TestVerdicts(t *testing.T) {
 		})
 	}
 }
+
+// TestRestart tells the story of a node that stops, comes back, is taken up again and settled: each step has its words,
+// and what the services' breakers do meanwhile is told once.
+func TestRestart(t *testing.T) {
+	s, state := newStack(), newState(t, targets(), tick, epoch)
+	s.watch(t, state, 2)
+	s.fail(service.G2, PartInfo, Down, "connection refused")
+	s.cut(service.G2, "app_cp", "app_ap")
+	began := s.at
+	v := s.watch(t, state, 6).Verdict
+	if v.Situation != "g2_down" || len(v.Keys) == 0 || v.Keys[0] != "r" || !v.Since.Equal(began) {
+		t.Errorf("while it is down: %+v; since %s", v, began)
+	}
+	for i := range 20 { // the breakers try
+		s.state["app_cp/db_g2"] = []string{"HALF_OPEN", "OPEN"}[i%2]
+		s.watch(t, state, 1)
+	}
+	delete(s.broken, service.G2+"/"+string(PartInfo))
+	s.info[service.G2] = strings.Replace(s.info[service.G2], "run_id:run", "run_id:new", 1)
+	if v = s.watch(t, state, 2).Verdict; v.Situation != "g2_returning" || v.Severity != Critical {
+		t.Errorf("once it is back: %+v", v)
+	}
+	for _, svc := range s.names {
+		s.health[svc].Status, s.state[svc+"/"+service.G2] = api.StatusOK, "CLOSED"
+		s.node(svc, service.G2, func(n *api.NodeBody) {
+			n.Reachable, n.RunID, n.Since, n.Rejoin = true, "newdb_g2", s.at, api.RejoinBody{Active: true, Since: s.at, Done: 1, Total: 2}
+		})
+	}
+	if v = s.watch(t, state, 2).Verdict; v.Situation != "g2_rejoining" || v.Severity != Warning {
+		t.Errorf("while it rejoins: %+v", v)
+	}
+	for _, svc := range s.names {
+		s.node(svc, service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{} })
+	}
+	snap := s.watch(t, state, 2)
+	kinds := map[string]int{}
+	for _, e := range snap.Events {
+		kinds[e.Kind]++
+	}
+	if snap.Severity != OK || kinds["breaker"] != 4 || kinds["restart"] != 1 || kinds["rejoin"] != 2 || kinds["target"] != 2 {
+		t.Errorf("at the end %s with events %v", snap.Severity, kinds)
+	}
+}

@@ -297,6 +297,30 @@ func targetFindings(s *Snapshot) []finding {
 		next: "Some may run that are not watched. Check DNS and the target file."}}
 }
 
+// silenceFindings looks for what a service that answers leaves out: of a node that it does not mention nothing is known.
+func silenceFindings(s *Snapshot) []finding {
+	var found []finding
+	eachLink(s, func(svc Service, link Link) {
+		f := finding{situation: short(svc.Name) + "_silent", severity: Unknown, follows: link.Node}
+		fresh := func(at time.Time) bool { return Read(0, at).Freshness(s.At, s.Poll) == Fresh } // else partFindings has it
+		switch {
+		case fresh(svc.HealthAt) && link.Seen.Freshness(s.At, s.Poll) != Fresh:
+			f.sentence = fmt.Sprintf("%s says nothing of %s: whether it reaches it is not known.", svc.Name, link.Node)
+			f.next, f.since = fmt.Sprintf("See which nodes %s is configured with.", svc.Name), link.Seen.At
+		case fresh(svc.BreakersAt) && link.Breaker.Freshness(s.At, s.Poll) != Fresh:
+			f.sentence = fmt.Sprintf("%s names no breaker before %s.", svc.Name, link.Node)
+			f.next, f.since = fmt.Sprintf("See which nodes %s is configured with.", svc.Name), link.Breaker.At
+		case link.Seen.Freshness(s.At, s.Poll) == Fresh && link.Seen.Value.Reachable && link.Seen.Value.Staleness >= unbounded:
+			f.sentence = fmt.Sprintf("%s cannot tell yet how far %s is behind.", svc.Name, link.Node)
+			f.next = "Wait a few seconds; if it stays, read its log."
+		default:
+			return
+		}
+		found = append(found, f)
+	})
+	return found
+}
+
 // partFindings looks for values that have stopped coming from a target that answers otherwise.
 func partFindings(s *Snapshot) []finding {
 	var found []finding

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -157,7 +158,32 @@ func TestNothingWorseStaysOK(t *testing.T) {
 			worse[svc+" stale "+node] = func(s *stack) { s.node(svc, node, func(n *api.NodeBody) { n.StalenessMS = 5001 }) }
 			worse[svc+" rejoins "+node] = func(s *stack) { s.node(svc, node, func(n *api.NodeBody) { n.Rejoin.Active = true }) }
 			worse[svc+" breaker "+node] = func(s *stack) { s.state[svc+"/"+node] = "OPEN" }
+			worse[svc+" half-open "+node] = func(s *stack) { s.state[svc+"/"+node] = "HALF_OPEN" }
+			worse[svc+" lost sight of "+node] = func(s *stack) {
+				s.health[svc].Nodes = slices.DeleteFunc(slices.Clone(s.health[svc].Nodes), func(n api.NodeBody) bool { return n.Name == node })
+			}
+			worse[svc+" uses another "+node] = func(s *stack) { s.node(svc, node, func(n *api.NodeBody) { n.RunID = "another" }) }
+			worse[svc+" behind since ever "+node] = func(s *stack) {
+				s.node(svc, node, func(n *api.NodeBody) { n.StalenessMS = time.Hour.Milliseconds() * 24 * 365 * 56 })
+			}
 		}
+		worse[svc+" clock ahead"] = func(s *stack) { s.skew[svc] = time.Minute }
+		worse[svc+" fails"] = func(s *stack) { s.growing[svc] = [2]int{10, 1} }
+		worse[svc+" says it drains"] = func(s *stack) { s.health[svc].Draining = true }
+		worse[svc+" other mode"] = func(s *stack) {
+			s.health[svc].Mode = map[service.Mode]service.Mode{service.ModeCP: service.ModeAP, service.ModeAP: service.ModeCP}[s.health[svc].Mode]
+		}
+	}
+	for _, node := range []string{service.G1, service.G2} {
+		for _, field := range [][2]string{{"role:master", "role:slave"}, {"role:master\r\n", ""}, {"run_id:run" + node, "run_id:other"},
+			{"aof_last_write_status:ok", "aof_last_write_status:err"}, {"rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err"},
+			{"maxmemory:0", "maxmemory:1000"}, {"maxmemory:0", "maxmemory:9000\r\nmaxmemory_policy:allkeys-lru"}, {"used_memory:1000", "loading:1"},
+			{"role:master", "role:master\r\nconnected_clients:99\r\nmaxclients:100"}} {
+			worse[fmt.Sprintf("%s %q for %q", node, field[1], field[0])] = func(s *stack) {
+				s.info[node] = strings.Replace(s.info[node], field[0], field[1], 1)
+			}
+		}
+		worse[node+" slow"] = func(s *stack) { s.took[node] = time.Second / 2 }
 	}
 	for name, change := range worse {
 		s, state := newStack(), newState(t, targets(), tick, epoch)
