@@ -26,7 +26,8 @@ func (s settings) record(config *probes.Config) recorder {
 	config.Started = time.Now().Round(0)
 	rules := record.Rules{File: config.RulesFile, Text: string(config.Rules)}
 	writer := record.NewWriter(dir, record.Limits{MaxBytes: s.RecordSize, MaxAge: s.RecordAge},
-		record.Header{Captop: version(), Poll: config.Poll, Started: config.Started, Targets: config.Targets, Rules: rules})
+		record.Header{Captop: version(), Poll: config.Poll, Started: config.Started, Targets: config.Targets, Rules: rules,
+			Prometheus: config.Prometheus})
 	config.Record = writer.Record
 	return recorder{writer: writer, history: record.NewHistory(dir, writer.Run(), nil)}
 }

@@ -86,6 +86,9 @@ func (o replayOptions) run(ctx context.Context, s settings, path string, std str
 		return err
 	}
 	switch {
+	case o.rules != "" && header.Prometheus != "":
+		return fmt.Errorf("the alerts of this recording are those of the Prometheus at %s: only where captop scraped itself can other rules be tried",
+			header.Prometheus)
 	case o.rules != "":
 		return o.compare(ctx, s, recording, span, title, std)
 	case o.json:

@@ -61,15 +61,20 @@ type Header struct {
 	Started time.Time      `json:"started"` // when watching began
 	Targets probes.Targets `json:"targets"` // without credentials
 	Rules   Rules          `json:"rules"`
+	Acks    string         `json:"acks,omitempty"`  // the text of the file of acknowledgements
 	Begins  time.Time      `json:"begins,omitzero"` // of a slice: the polls before are its warm-up
+
+	Prometheus string `json:"prometheus,omitempty"` // the one that was seen through, without credentials; "" scraped
 }
 
 // setup is what a state begins with under this header.
 func (h Header) setup() probes.Setup {
-	return probes.Setup{Targets: h.Targets, Poll: h.Poll, Started: h.Started, Rules: []byte(h.Rules.Text), RulesFile: h.Rules.File}
+	return probes.Setup{Targets: h.Targets, Poll: h.Poll, Started: h.Started, Rules: []byte(h.Rules.Text), RulesFile: h.Rules.File,
+		Prometheus: h.Prometheus}
 }
 
-// after gives the header that is in force after a poll: changes of the rules and of the targets are Inputs. Rules that
+// after gives the header that is in force after a poll: changes of the rules, the targets and the acknowledgements are
+// Inputs. Rules that
 // cannot be used are not in force.
 func (h *Header) after(inputs []probes.Input) *Header {
 	for _, in := range inputs {
@@ -80,6 +85,9 @@ func (h *Header) after(inputs []probes.Input) *Header {
 			if _, err := probes.NewState(next.setup()); err == nil {
 				h = &next
 			}
+		case in.Part == probes.PartAcks && in.Fault == probes.Up:
+			next.Acks = in.Body
+			h = &next
 		case in.Part == probes.PartTargets:
 			if targets, changed := h.Targets.With(in); changed {
 				next.Targets = targets

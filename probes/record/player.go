@@ -59,7 +59,8 @@ func (p *Player) adopt(header *Header) error {
 		return nil
 	}
 	p.read = header
-	if p.header != nil && reflect.DeepEqual(p.header.Targets, header.Targets) && (p.rules != nil || p.header.Rules == header.Rules) {
+	if p.header != nil && reflect.DeepEqual(p.header.Targets, header.Targets) && p.header.Acks == header.Acks &&
+		(p.rules != nil || p.header.Rules == header.Rules) {
 		return nil
 	}
 	setup := header.setup()
@@ -69,6 +70,9 @@ func (p *Player) adopt(header *Header) error {
 	state, err := probes.NewState(setup)
 	if err != nil {
 		return fmt.Errorf("replaying %s: %w", p.name, err)
+	}
+	if header.Acks != "" {
+		state.Apply(probes.Input{At: header.Started, Target: "captop", Part: probes.PartAcks, Fault: probes.Up, Body: header.Acks})
 	}
 	p.state, p.header = state, header
 	return nil

@@ -180,6 +180,7 @@ func TestChangesWhileRecording(t *testing.T) {
 	own(60, probes.PartRulesFile, "groups: 7")
 	own(100, probes.PartTargets, `{"services":[{"name":"app_ap-0","mode":"ap","url":"http://ap0:5001/"}]}`)
 	own(150, probes.PartRulesFile, fmt.Sprintf(rules, 3))
+	own(55, probes.PartAcks, `[{"labels":{"alertname":"Always"},"reason":"known","at":"2026-01-02T03:05:00Z","expires":"2026-01-03T03:05:00Z"}]`)
 	want := live(t, header(1), polls)
 	if n := len(want[120].Services); n != 1 || len(want[120].Rules) != 1 || want[120].Rules[0].State != alerts.Firing {
 		t.Fatalf("%d services, rules %+v", n, want[120].Rules)
@@ -235,7 +236,7 @@ func TestChangesWhileRecording(t *testing.T) {
 
 // summary is what of a Snapshot does not depend on when its replay began.
 func summary(s *probes.Snapshot) string {
-	text := fmt.Sprint(len(s.Services))
+	text := fmt.Sprint(len(s.Services), " ", len(s.Acks))
 	for _, rule := range s.Rules {
 		text += fmt.Sprint(" ", rule.Expr, rule.State)
 	}
