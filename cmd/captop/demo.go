@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"captop/deploy/demo"
 	"captop/probes"
+	"captop/probes/logtail"
 	"captop/service"
 	"captop/tui"
 )
@@ -85,6 +87,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(config.Targets)
 	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
 	screen.History = kept.lookBack()
+	screen.Logs = logtail.Follow(ctx, append(settings.Log, stack.Log()), time.Now)
 	looks, err := lookClosely(config.Targets, &screen)
 	if err != nil {
 		return err

@@ -11,12 +11,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"captop/deploy/runbooks"
 	"captop/probes"
+	"captop/probes/logtail"
 	"captop/service"
 	"captop/service/api"
 	"captop/tui"
@@ -109,6 +111,9 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	}
 	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), writer(config.Targets)
 	screen.Query, screen.History = engine.Query, kept.lookBack()
+	if len(settings.Log) > 0 {
+		screen.Logs = logtail.Follow(ctx, settings.Log, time.Now)
+	}
 	looks, err := lookClosely(config.Targets, &screen)
 	if err != nil {
 		return err

@@ -23,9 +23,10 @@ type settings struct {
 	Token, TokenFile string
 	Interval         time.Duration // between two polls
 
-	Rules        string // a rules file; "" is captop's own
-	Prometheus   string // the URL of a Prometheus to read from; "" scrapes
-	Alertmanager string // the URL of an Alertmanager; "" is none
+	Rules        string   // a rules file; "" is captop's own
+	Prometheus   string   // the URL of a Prometheus to read from; "" scrapes
+	Alertmanager string   // the URL of an Alertmanager; "" is none
+	Log          []string // log files of the services
 
 	Record     bool          // keep what was seen
 	RecordDir  string        // where; "" is the state directory of captop
@@ -77,6 +78,7 @@ func table() []setting {
 		text("rules", "file of alerting rules (default: captop's own)", func(s *settings) *string { return &s.Rules }, anything),
 		text("prometheus", "read series and alerts from this Prometheus instead of scraping", func(s *settings) *string { return &s.Prometheus }, optionalWebAddress),
 		text("alertmanager", "URL of an Alertmanager, for its alerts and silences", func(s *settings) *string { return &s.Alertmanager }, optionalWebAddress),
+		list("log", "log file of a service, followed among the events (repeatable)", func(s *settings) *[]string { return &s.Log }, anything),
 		flag("record", "keep what is seen, to go back in time", func(s *settings) *bool { return &s.Record }),
 		text("record_dir", "where it is kept (default: the state directory)", func(s *settings) *string { return &s.RecordDir }, anything),
 		parsed("record_size", "how much of it is kept, such as 256MiB", func(s *settings) *int64 { return &s.RecordSize }, parseSize, writeSize),
