@@ -30,11 +30,14 @@ func lookClosely(targets probes.Targets, screen *tui.Options) (io.Closer, error)
 	if err != nil {
 		return nil, err
 	}
+	screen.Inspect = inspector.Inspect
+	if len(targets.Nodes) != 2 {
+		return inspector, nil // without both nodes there is nothing to compare
+	}
 	space, err := keyspace.Open(targets, time.Now)
 	if err != nil {
 		return nil, errors.Join(err, inspector.Close())
 	}
-	screen.Inspect = inspector.Inspect
 	screen.Keyspace = keyview.Source{Find: space.Find, Look: space.Look, Compare: space.Compare}
 	return closers{inspector, space}, nil
 }

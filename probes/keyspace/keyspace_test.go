@@ -218,12 +218,29 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.set(t, g1, layout.APRegister("unsettled"), layout.APStamp, "7", layout.APOrigin, "1", layout.APValue, "x")
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { // at one node only, without a mark: it differs at every look, and is another one each time
+		defer close(done)
+		for i := 1; ctx.Err() == nil; i++ {
+			_ = p.nodes[g1].HSet(ctx, layout.APRegister("restless"), layout.APStamp, fmt.Sprint(i), layout.APOrigin, "1", layout.APValue, "x").Err()
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	eventually(t, func() string {
+		if p.nodes[g1].Exists(t.Context(), layout.APRegister("restless")).Val() == 0 {
+			return "the restless key was never written"
+		}
+		return ""
+	})
 	c := p.space.Compare(t.Context(), func(Comparison) {})
+	stop()
+	<-done
 	got := ""
 	for _, f := range c.Findings {
 		got += fmt.Sprintf("%s %s %s; ", f.Mode, f.Key, f.State)
 	}
-	if want := "ap unsettled not settled; cp promised in flight; ap marked in flight; "; got != want || c.InFlight != 2 || c.Unsettled != 1 {
+	if want := "ap unsettled not settled; cp promised in flight; ap marked in flight; ap restless in flight; "; got != want || c.InFlight != 3 || c.Unsettled != 1 {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	for _, f := range c.Findings {
