@@ -29,7 +29,7 @@ func TestJourneyDemo(t *testing.T) {
 	s.Keys("h")
 	s.Wait("DONE", "its link is open")
 	s.Keys("Enter")
-	s.Wait("All is well")
+	s.Wait("CircuitBreakerChanged fires", "nothing else that is") // for five minutes; all else is well
 	s.Keys("w")
 	s.Wait("write a key")
 	s.Keys("user:7", "Tab", "hello", "Enter")
@@ -40,7 +40,7 @@ func TestJourneyDemo(t *testing.T) {
 	s.Keys("Enter")
 	s.Wait("DONE in", "under a new run id", "have settled it")
 	s.Keys("Enter")
-	s.Wait("All is well")
+	s.Wait("CircuitBreakerChanged fires", "nothing else that is") // for five minutes; all else is well
 	s.Keys("q")
 	s.Wait(tmuxtest.Prompt)
 }
