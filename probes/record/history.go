@@ -142,7 +142,7 @@ func (h *History) rewind(t time.Time) error {
 		return err
 	}
 	if t.Before(from) {
-		return fmt.Errorf("%w: the recording begins at %s", ErrTooEarly, from.UTC().Format(time.DateTime+" UTC"))
+		return fmt.Errorf("the recording begins at %s: %w", from.UTC().Format(time.DateTime+" UTC"), ErrTooEarly)
 	}
 	if h.warmup == 0 {
 		header, err := recording.Header()

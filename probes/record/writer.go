@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -122,12 +123,21 @@ func (w *Writer) write() {
 		switch {
 		case err != nil:
 			w.state.Lost++
-			w.state.Problem = err.Error()
+			w.state.Problem = cause(err)
 		case len(w.queue) == 0:
 			w.state.Problem = ""
 		}
 		w.mu.Unlock()
 	}
+}
+
+// cause says why before where: a narrow screen has room for the beginning.
+func cause(err error) string {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return fmt.Sprintf("%v (%s %s)", at.Err, at.Op, at.Path)
+	}
+	return err.Error()
 }
 
 // errWaiting: the last attempt to record is not long ago.
