@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,13 +76,21 @@ type saying struct {
 	held int
 }
 
+// same is what two lines have in common that say the same: the message, and of whom it tells.
+func same(text string) string {
+	facts := strings.Split(text, "\n")
+	out := facts[0]
+	for _, fact := range facts[1:] {
+		if name, _, _ := strings.Cut(fact, "="); slices.Contains([]string{"code", "mode", "node", "from", "to"}, name) {
+			out += " " + fact
+		}
+	}
+	return out
+}
+
 // fresh says whether an event is to be given, and adds how many like it were not.
 func (t *tail) fresh(e probes.Event, now time.Time) (probes.Event, bool) {
-	what, _, _ := strings.Cut(e.Text, "\n")
-	if at := strings.Index(e.Text, "\ncode="); at >= 0 {
-		code, _, _ := strings.Cut(e.Text[at+1:], "\n")
-		what += code
-	}
+	what := same(e.Text)
 	last, known := t.said[what]
 	if known && now.Sub(last.at) < pause {
 		last.held++

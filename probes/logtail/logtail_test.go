@@ -110,6 +110,17 @@ func TestWhatIsSaidOverAndOverIsCounted(t *testing.T) {
 	}
 }
 
+func TestWhatTellsOfSomebodyElseIsNotTheSame(t *testing.T) {
+	count := 0
+	follower := &tail{path: "services.log"}
+	for _, line := range []string{`"mode":"cp","to":"OPEN"`, `"mode":"ap","to":"OPEN"`, `"mode":"cp","to":"CLOSED"`, `"mode":"cp","to":"CLOSED","took":7`} {
+		follower.take([]byte(`{"level":"WARN","msg":"BREAKER",`+line+"}\n"), func() time.Time { return noon }, func(probes.Event) { count++ })
+	}
+	if count != 3 {
+		t.Errorf("of three different lines and a repeated one %d are given, want 3", count)
+	}
+}
+
 func TestLines(t *testing.T) {
 	for line, want := range map[string]probes.Event{
 		`{"time":"2026-11-23T11:59:45.5Z","level":"WARN","msg":"DB_CONNECT_FAILURE","node":"db_g2","took_ms":12345678901234567890}`: {
