@@ -49,7 +49,7 @@ func (d help) view(width int, s seen) (string, []string) {
 		marks += "  " + t.State(level, level.Word())
 	}
 	return "keys of " + d.screen.Name(), append(lines, "", marks,
-		t.Dim.Render("  ~3 s: late, that old.  ?: unknown, older than five polls."))
+		t.Dim.Render("  ~3 s: late, that old.  ?: older than five polls.  ◆: somebody acted."))
 }
 
 // helpKey is the column of keys.
@@ -70,5 +70,7 @@ func (d help) common() []key.Binding {
 	if d.options.History != nil {
 		all = append(all, k.StepBack, k.StepForward, k.LeapBack, k.LeapForward, k.Live)
 	}
+	first, last := k.Overview.Help().Key, k.Events.Help().Key
+	all = append(all, key.NewBinding(key.WithKeys(k.Overview.Keys()...), key.WithHelp(first+" to "+last, "the screens")))
 	return append(all, k.Command, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
 }
