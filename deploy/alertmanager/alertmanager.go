@@ -17,8 +17,8 @@ import (
 
 // Errors that callers tell apart.
 var (
-	ErrRefused   = errors.New("Alertmanager refuses it")
-	ErrNotProven = errors.New("Alertmanager took it, and does not show it")
+	ErrRefused   = errors.New("the Alertmanager refuses it")
+	ErrNotProven = errors.New("the Alertmanager took it, and does not show it")
 )
 
 // Silence keeps notifications of matching alerts back until it ends.

@@ -60,6 +60,7 @@ func newMetrics(store service.Store, options Options, draining func() bool) *met
 	for _, operation := range []kind{read, write} {
 		m.latency.WithLabelValues(m.mode, string(operation))
 		m.requests.WithLabelValues(m.mode, string(operation), "200")
+		m.requests.WithLabelValues(m.mode, string(operation), "503")
 	}
 	return m
 }
