@@ -121,8 +121,25 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return m.spread(msg)
 }
 
+// pressAll presses letters one by one that came in one message, as they do from quick fingers and slow lines: each may
+// be a command of its own.
+func (m model) pressAll(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	var next tea.Model = m
+	var commands []tea.Cmd
+	for _, letter := range msg.Runes {
+		one := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{letter}, Alt: msg.Alt}
+		var command tea.Cmd
+		next, command = next.Update(one)
+		commands = append(commands, command)
+	}
+	return next, tea.Batch(commands...)
+}
+
 // press handles the keys that mean the same everywhere, and gives the others to the dialog or the screen.
 func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	if msg.Type == tea.KeyRunes && len(msg.Runes) > 1 && !msg.Paste {
+		return m.pressAll(msg)
+	}
 	switch {
 	case msg.Type == tea.KeyCtrlC:
 		return m, tea.Quit
