@@ -122,6 +122,9 @@ func (a Alerts) press(msg tea.KeyMsg, c screen.Context) (Alerts, bool, tea.Cmd) 
 		return a.inFilter(msg), true, nil
 	}
 	k := c.Keys
+	if key.Matches(msg, k.Submit, k.RunChecks, k.Acknowledge, k.Silence, k.Undo) {
+		a = a.hold(c)
+	}
 	switch {
 	case key.Matches(msg, k.Next):
 		a.focus = (a.focus + 1) % panes
@@ -232,6 +235,15 @@ func (a Alerts) index(all []entry) int {
 		}
 	}
 	return min(a.place, max(len(all)-1, 0))
+}
+
+// hold chooses what was chosen as the first one: who works on an alert keeps it, wherever it goes in the list.
+func (a Alerts) hold(c screen.Context) Alerts {
+	if all := a.list(c); len(all) > 0 {
+		at := a.index(all)
+		a.chosen, a.place = all[at].id(), at
+	}
+	return a
 }
 
 // current is the chosen entry; an empty one where there is none.

@@ -138,7 +138,15 @@ func (u unit) words(op string, limit float64) string {
 	case op == "!=":
 		return "not " + u.write(limit)
 	}
-	return op + " " + u.write(limit)
+	return op + " " + u.limit(limit)
+}
+
+// limit writes what a value of this unit stands beside: what is counted is not said twice.
+func (u unit) limit(v float64) string {
+	if u == changes || u == queued {
+		return number(v)
+	}
+	return u.write(v)
 }
 
 // against is a value beside the limit that makes it an alert.
@@ -169,7 +177,7 @@ func (u unit) beyond(v float64, m alerts.Measure) string {
 	case u == breaker || u == up || m.Op == "==":
 		return ""
 	case m.Op == ">" && v > m.Limit, m.Op == ">=" && v >= m.Limit, m.Op == "<" && v < m.Limit, m.Op == "<=" && v <= m.Limit:
-		return " " + m.Op + " " + u.write(m.Limit)
+		return " " + m.Op + " " + u.limit(m.Limit)
 	}
 	return ", fires when " + u.words(m.Op, m.Limit) // it fires on by keep_firing_for alone
 }

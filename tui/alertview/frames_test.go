@@ -358,6 +358,13 @@ func TestTheChosenAlertStaysChosen(t *testing.T) {
 	if got := s.s.(Alerts).current(s.c).id(); got != name {
 		t.Errorf("a new alert moved the choice from %q to %q", name, got)
 	}
+	worked := sit(t, new(desk).options(), g2Down(), 120, 38)
+	name = worked.s.(Alerts).current(worked.c).id()
+	worked.press("a", "on it", "enter")
+	worked.c.Snapshot = next
+	if got := worked.s.(Alerts).current(worked.c).id(); got != name {
+		t.Errorf("who acknowledged %q has %q under the cursor", name, got)
+	}
 	fresh := sit(t, new(desk).options(), g2Down(), 120, 38)
 	fresh.c.Snapshot = next
 	if got := fresh.s.(Alerts).current(fresh.c).rule.Name; got != "ServiceDown" {
@@ -402,7 +409,7 @@ func TestTimelineShowsTheWorstOfEachCell(t *testing.T) {
 
 func TestValuesInPeoplesUnits(t *testing.T) {
 	g2 := g2Down()
-	for i, want := range map[int]string{0: "OPEN", 2: "1 min > 5 s", 3: "48 % > 5 %", 4: "700 ms", 5: "up, fires when down", 8: "0 keys, fires when > 0 keys"} {
+	for i, want := range map[int]string{0: "OPEN", 2: "1 min > 5 s", 3: "48 % > 5 %", 4: "700 ms", 5: "up, fires when down", 8: "0 keys, fires when > 0"} {
 		for _, e := range ofRule(g2.Rules[i])[:1] {
 			if got := against(e); !strings.HasPrefix(got, want) && e.kind != resolved {
 				t.Errorf("%s: %q, want %q", e.rule.Name, got, want)
