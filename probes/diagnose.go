@@ -77,9 +77,18 @@ func Diagnose(s *Snapshot) Verdict {
 }
 
 func allWell(s *Snapshot) string {
-	names := make([]string, 0, len(s.Services))
-	for _, svc := range s.Services {
-		names = append(names, svc.Name)
+	var names []string
+	for _, mode := range []service.Mode{service.ModeCP, service.ModeAP} {
+		var group []string
+		for _, svc := range s.Services {
+			if svc.Mode == mode {
+				group = append(group, svc.Name)
+			}
+		}
+		if len(group) > 1 {
+			group = []string{fmt.Sprintf("app_%s ×%d", mode, len(group))}
+		}
+		names = append(names, group...)
 	}
 	nodes := make([]string, 0, len(s.Nodes))
 	for _, n := range s.Nodes {

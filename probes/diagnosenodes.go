@@ -213,24 +213,11 @@ func (o outage) effects() string {
 func (o outage) effect(svc Service, peer string) string {
 	switch {
 	case svc.Mode == service.ModeAP:
-		text := fmt.Sprintf("%s goes on with %s", svc.Name, peer)
-		if n := o.queued(svc); n > 0 {
-			text += fmt.Sprintf(" (%d keys wait for %s)", n, o.node.Name)
-		}
-		return text
+		return fmt.Sprintf("%s goes on with %s", svc.Name, peer)
 	case o.node.Name == service.G1:
 		return svc.Name + " refuses writes and reads only settled keys"
 	}
 	return svc.Name + " refuses writes and reads at " + peer
-}
-
-func (o outage) queued(svc Service) int64 {
-	for _, link := range svc.Links {
-		if link.Node == o.node.Name {
-			return link.Seen.Value.QueueDepth
-		}
-	}
-	return 0
 }
 
 func names(services []Service) []string {

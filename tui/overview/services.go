@@ -105,31 +105,48 @@ func (p painter) groupCard(mode service.Mode, all []probes.Service, width int, r
 	}
 	traffic := p.perSecond(g.Rate)
 	if !roomy {
-		return append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.ErrorRatio)), p.field("latency", show(p, g.Latency, p.quantiles)))
+		return append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.Rate, g.ErrorRatio)), p.field("latency", p.latency(g.Rate, g.Latency)))
 	}
-	lines = append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.ErrorRatio)), p.field("latency", show(p, g.Latency, p.quantiles)))
+	lines = append(lines, p.field("traffic", traffic+p.t.Dim.Render("   errors ")+p.ratio(g.Rate, g.ErrorRatio)), p.field("latency", p.latency(g.Rate, g.Latency)))
 	return append(lines, p.roster(all, width)...)
 }
 
 // rosterRows is the room for instances in a card of the height of the others.
 const rosterRows = 6
 
+// rosterName is the room for an instance's name there: a long address with its port.
+const rosterName = 15
+
 // roster is one line for each instance, the worst first.
 func (p painter) roster(all []probes.Service, width int) []string {
 	var lines []string
+	room := 0
+	for _, s := range all {
+		room = max(room, min(cell.Width(called(s)), rosterName, width/2))
+	}
 	for i, s := range all {
 		if i == rosterRows-1 && len(all) > rosterRows {
 			return append(lines, p.t.Dim.Render(fmt.Sprintf("and %d more", len(all)-i)))
 		}
-		name := cell.Left(cell.Clean(s.Name), min(12, width/3))
-		figures := show(p, s.Rate, cell.Count) + p.t.Dim.Render(" req/s p99 ") +
-			show(p, s.Latency, func(l probes.Latency) string { return short(l.P99) })
+		name := cell.Left(called(s), room)
+		figures := show(p, s.Rate, cell.Count) + p.t.Dim.Render(" req/s")
+		if !p.idle(s.Rate) {
+			figures += p.t.Dim.Render(" p99 ") + show(p, s.Latency, func(l probes.Latency) string { return short(l.P99) })
+		}
 		if _, _, bad := p.contactState(s.Reach); bad {
 			figures = p.t.Dim.Render(p.since(s.Reach.Since))
 		}
 		lines = append(lines, cell.Ends(name+" "+p.t.State(p.serviceState(s)), figures, width))
 	}
 	return lines
+}
+
+// called is an instance's name below its service's: of an address that was found, only that.
+func called(s probes.Service) string {
+	if _, address, found := strings.Cut(s.Name, "@"); found {
+		return cell.Clean(address)
+	}
+	return cell.Clean(s.Name)
 }
 
 // instanceCard is one service: title, breakers, traffic, latency; more of it where roomy.
@@ -147,12 +164,12 @@ func (p painter) instanceCard(s probes.Service, width int, roomy bool, before, a
 		lines = append(lines, p.field(cell.Clean(link.Node), p.linkText(link, width-labelWidth)))
 	}
 	if !roomy {
-		return append(lines, p.field("traffic", p.perSecond(s.Rate)+p.t.Dim.Render("   errors ")+p.ratio(s.ErrorRatio)),
-			p.field("latency", show(p, s.Latency, p.quantiles)))
+		return append(lines, p.field("traffic", p.perSecond(s.Rate)+p.t.Dim.Render("   errors ")+p.ratio(s.Rate, s.ErrorRatio)),
+			p.field("latency", p.latency(s.Rate, s.Latency)))
 	}
 	return append(lines,
-		p.field("traffic", p.perSecond(s.Rate)), p.field("errors", p.ratio(s.ErrorRatio)+p.t.Dim.Render(" of answers")),
-		p.field("latency", show(p, s.Latency, p.quantiles)),
+		p.field("traffic", p.perSecond(s.Rate)), p.field("errors", p.ratio(s.Rate, s.ErrorRatio)+p.t.Dim.Render(" of answers")),
+		p.field("latency", p.latency(s.Rate, s.Latency)),
 		p.field("limit", show(p, s.Limit, cell.Span)+p.t.Dim.Render(" staleness")),
 		p.field("running", show(p, s.Uptime, cell.Age)+p.t.Dim.Render(prefixed(", version ", cell.Clean(s.Version)))),
 		p.field("clock", show(p, s.ClockSkew, func(d time.Duration) string { return cell.Span(d) + p.t.Dim.Render(" off captop's") })))
@@ -227,7 +244,23 @@ func (p painter) perSecond(rate probes.Reading[float64]) string {
 // errorLimit is the share of failed answers above which the guide asks for a person.
 const errorLimit = 0.05
 
-func (p painter) ratio(errors probes.Reading[float64]) string {
+// idle says that nobody asks a service, so that nothing can be said of its answers: no trouble, and no mark of it.
+func (p painter) idle(rate probes.Reading[float64]) bool {
+	return rate.Freshness(p.Now, p.poll) == probes.Fresh && rate.Value == 0
+}
+
+// latency is the quantiles of what was asked.
+func (p painter) latency(rate probes.Reading[float64], l probes.Reading[probes.Latency]) string {
+	if !l.Known && p.idle(rate) {
+		return p.t.Dim.Render("– no requests")
+	}
+	return show(p, l, p.quantiles)
+}
+
+func (p painter) ratio(rate, errors probes.Reading[float64]) string {
+	if !errors.Known && p.idle(rate) {
+		return p.t.Dim.Render("–")
+	}
 	return show(p, errors, func(ratio float64) string {
 		switch {
 		case ratio > errorLimit:
