@@ -82,7 +82,7 @@ func (s *State) takeRemoteRules(in Input) {
 			}
 			rule := alerts.Rule{Group: group.Name, Name: r.Name, Expr: r.Query, For: seconds(r.Duration), KeepFiringFor: seconds(r.KeepFiringFor),
 				Severity: r.Labels["severity"], Runbook: r.Labels["runbook"], Labels: r.Labels, Annotations: r.Annotations,
-				EvaluatedAt: r.LastEvaluation, Error: r.LastError}
+				EvaluatedAt: r.LastEvaluation, Error: r.LastError, Measures: s.alerts.Measure(r.Query, in.At)}
 			for _, a := range r.Alerts {
 				rule.Alerts = append(rule.Alerts, s.remote.alert(rule, a, in.At))
 				rule.State = max(rule.State, a.State)

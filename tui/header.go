@@ -86,7 +86,9 @@ func (m model) targets(c screen.Context) string {
 		count(s.Reach)
 	}
 	for _, n := range c.Snapshot.Nodes {
-		count(n.Reach)
+		if n.URL != "" { // others are not asked
+			count(n.Reach)
+		}
 	}
 	text := fmt.Sprintf(" %d/%d up", up, all)
 	if up == all {

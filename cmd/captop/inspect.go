@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"captop/probes"
@@ -24,8 +25,10 @@ func (all closers) Close() error {
 	return err
 }
 
-// lookClosely gives the dashboard its close looks at the nodes and their keys. Close ends their connections.
+// lookClosely gives the dashboard its close looks at the nodes that captop asks itself, and their keys. Close ends their
+// connections.
 func lookClosely(targets probes.Targets, screen *tui.Options) (io.Closer, error) {
+	targets.Nodes = slices.DeleteFunc(slices.Clone(targets.Nodes), func(node probes.NodeTarget) bool { return node.URL == "" })
 	inspector, err := inspect.New(targets.Nodes, time.Now)
 	if err != nil {
 		return nil, err

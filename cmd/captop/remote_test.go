@@ -87,6 +87,7 @@ func TestThroughPrometheus(t *testing.T) {
 		Rules    []struct {
 			Name, State string
 			Alerts      []struct{ Summary string }
+			Measures    []struct{ Op string }
 		}
 	}
 	expect := func(what string, wantCode int, fits func(seen) bool) {
@@ -107,7 +108,7 @@ func TestThroughPrometheus(t *testing.T) {
 	}
 	expect("all well", 0, func(s seen) bool {
 		return s.Verdict.Situation == "ok" && len(s.Services) == 2 && s.Services[0].Status == "ok" && s.Source.Kind == "prometheus" &&
-			s.Source.Name == base && len(s.Rules) == 2
+			s.Source.Name == base && len(s.Rules) == 2 && len(s.Rules[0].Measures) == 4 && s.Rules[0].Measures[0].Op == "=="
 	})
 	g2.Kill()
 	expect("an alert that fires there", 2, func(s seen) bool {

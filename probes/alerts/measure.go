@@ -146,6 +146,14 @@ func (r *alertingRule) measure(e *Engine, at time.Time) {
 	r.keepMeasures(r.compare.pairs(values, limits))
 }
 
+// Measure gives what a rule of somebody else's compares at a time, over the samples that are kept: those nearest to their
+// limits first. There are none where it compares nothing, or nothing is measured.
+func (e *Engine) Measure(expr string, at time.Time) []Measure {
+	r := &alertingRule{ruleText: &ruleText{expr: expr}, compare: findComparison(expr)}
+	r.measure(e, at)
+	return r.measures
+}
+
 // keepMeasures keeps those nearest to their limits.
 func (r *alertingRule) keepMeasures(found []pair) {
 	r.measures = nil

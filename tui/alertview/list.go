@@ -219,7 +219,11 @@ func tally(c screen.Context, all []entry) []string {
 	}
 	add(firing, theme.Critical, "firing")
 	if counts[firing] > 0 && unhandled < counts[firing] {
-		parts = append(parts, cell.Count(float64(unhandled))+" of them with nobody on it")
+		handled := "somebody on each"
+		if unhandled > 0 {
+			handled = cell.Count(float64(unhandled)) + " of them with nobody on it"
+		}
+		parts = append(parts, handled)
 	}
 	add(pending, theme.Warning, "pending")
 	add(frozen, theme.Unknown, "frozen")

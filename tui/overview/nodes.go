@@ -117,6 +117,9 @@ func (p painter) nodeTroubles() []string {
 
 // nodeTrouble is what a row has no room for: progress of a rejoin, or the error and since when.
 func (p painter) nodeTrouble(n probes.Node) string {
+	if n.URL == "" {
+		return p.t.Dim.Render("captop does not ask it itself: this is what the services say")
+	}
 	if _, _, bad := p.contactState(n.Reach); bad {
 		return p.t.At(theme.Warning).Render(cell.Cut(p.outageText(n.Reach), p.Width-6))
 	}
