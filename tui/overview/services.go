@@ -168,7 +168,7 @@ func (p painter) instanceCard(s probes.Service, width int, roomy bool, before, a
 			p.field("latency", p.latency(s.Rate, s.Latency)))
 	}
 	return append(lines,
-		p.field("traffic", p.perSecond(s.Rate)), p.field("errors", p.ratio(s.Rate, s.ErrorRatio)+p.t.Dim.Render(" of answers")),
+		p.field("traffic", p.perSecond(s.Rate)), p.field("errors", p.ratio(s.Rate, s.ErrorRatio)+p.t.Dim.Render(p.ofAnswers(s))),
 		p.field("latency", p.latency(s.Rate, s.Latency)),
 		p.field("limit", show(p, s.Limit, cell.Span)+p.t.Dim.Render(" staleness")),
 		p.field("running", show(p, s.Uptime, cell.Age)+p.t.Dim.Render(prefixed(", version ", cell.Clean(s.Version)))),
@@ -247,6 +247,14 @@ const errorLimit = 0.05
 // idle says that nobody asks a service, so that nothing can be said of its answers: no trouble, and no mark of it.
 func (p painter) idle(rate probes.Reading[float64]) bool {
 	return rate.Freshness(p.Now, p.poll) == probes.Fresh && rate.Value == 0
+}
+
+// ofAnswers says what a share of errors is one of.
+func (p painter) ofAnswers(s probes.Service) string {
+	if p.idle(s.Rate) {
+		return " no requests"
+	}
+	return " of answers"
 }
 
 // latency is the quantiles of what was asked.
