@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"captop/service/node/nodetest"
 	"captop/tui/tmuxtest"
 )
 
@@ -68,6 +69,9 @@ func readmeRows() map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
+		"go run ./cmd/captop backup take":   backups,
+		"go run ./cmd/captop backup list":   backups,
+		"go run ./cmd/captop backup verify": backups,
 		"docker-compose up -d": composeStack,
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
@@ -97,6 +101,18 @@ func recordedState(t *testing.T) string {
 	dir := t.TempDir()
 	makeRecording(t, filepath.Join(dir, "captop"))
 	return dir
+}
+
+// backups takes, lists and verifies, as the three commands are typed one after the other.
+func backups(t *testing.T) {
+	g1, g2, home := nodetest.Start(t), nodetest.Start(t), t.TempDir()
+	environ := []string{"XDG_STATE_HOME=" + home, "XDG_CONFIG_HOME=" + home}
+	finishes(t, environ, "go", "run", "./cmd/captop", "backup", "take", "--g1", g1.URL(), "--g2", g2.URL())
+	for _, command := range []string{"list", "verify"} {
+		if output := finishes(t, environ, "go", "run", "./cmd/captop", "backup", command); strings.Count(output, "verified") != 2 {
+			t.Errorf("backup %s printed %s", command, output)
+		}
+	}
 }
 
 // finishes runs a command at the root to its end. An exit code of captop's own is an answer, too.
