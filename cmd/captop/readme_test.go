@@ -72,7 +72,7 @@ func readmeRows() map[string]func(*testing.T) {
 		"go run ./cmd/captop backup take":   backups,
 		"go run ./cmd/captop backup list":   backups,
 		"go run ./cmd/captop backup verify": backups,
-		"docker-compose up -d": composeStack,
+		"docker-compose up -d":              composeStack,
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {
