@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -19,6 +18,7 @@ import (
 
 	"captop/probes"
 	"captop/service"
+	"captop/tui/tmuxtest"
 )
 
 // The test binary runs itself as a small captop where this variable is set: real terminals need a real process.
@@ -132,179 +132,123 @@ func eventually(t *testing.T, check func() error) {
 	}
 }
 
-// tmuxScreen is a dashboard in a real tmux.
-type tmuxScreen struct {
-	t      *testing.T
-	socket string
-}
-
 // startTmux runs the child through a shell, so that it can be suspended, in a terminal of the given size.
-func startTmux(t *testing.T, kind string, width, height int, environment ...string) *tmuxScreen {
+func startTmux(t *testing.T, kind string, width, height int, environment ...string) *tmuxtest.Screen {
 	t.Helper()
-	if _, err := exec.LookPath("tmux"); err != nil {
-		t.Fatal("these journeys need tmux: ", err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &tmuxScreen{t: t, socket: filepath.Join(t.TempDir(), "tmux")}
-	t.Cleanup(func() { _ = exec.Command("tmux", "-S", s.socket, "kill-server").Run() })
-	s.tmux("-f", "/dev/null", "new-session", "-d", "-x", strconv.Itoa(width), "-y", strconv.Itoa(height),
-		"env PS1='shell> ' LC_ALL=C.UTF-8 bash --norc --noprofile -i")
-	s.wait("shell>")
-	s.keys(strings.Join(append(environment, childVariable+"="+kind, self), " "), "Enter")
-	return s
-}
-
-func (s *tmuxScreen) tmux(args ...string) string {
-	s.t.Helper()
-	out, err := exec.Command("tmux", append([]string{"-u", "-S", s.socket}, args...)...).CombinedOutput()
-	if err != nil {
-		s.t.Fatalf("tmux %v: %v: %s", args, err, out)
-	}
-	return string(out)
-}
-
-func (s *tmuxScreen) keys(names ...string) {
-	s.t.Helper()
-	s.tmux(append([]string{"send-keys"}, names...)...)
-}
-
-func (s *tmuxScreen) text() string { return s.tmux("capture-pane", "-p") }
-
-// wait waits until the screen shows all of the texts.
-func (s *tmuxScreen) wait(texts ...string) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		shown := s.text()
-		for _, text := range texts {
-			if !strings.Contains(shown, text) {
-				return fmt.Errorf("waiting for %q on the screen:\n%s", text, shown)
-			}
-		}
-		return nil
-	})
-}
-
-// gone waits until the screen shows the text no longer.
-func (s *tmuxScreen) gone(text string) {
-	s.t.Helper()
-	eventually(s.t, func() error {
-		if shown := s.text(); strings.Contains(shown, text) {
-			return fmt.Errorf("%q is still on the screen:\n%s", text, shown)
-		}
-		return nil
-	})
+	return tmuxtest.Start(t, width, height, t.TempDir(), strings.Join(append(environment, childVariable+"="+kind, self), " "))
 }
 
 func TestJourneyWrite(t *testing.T) {
 	s := startTmux(t, "healthy", 80, 24)
-	s.wait("Both services serve", "Nothing to do")
-	s.keys("w")
-	s.wait("write a key")
-	s.keys("Enter")
-	s.wait("NOT SENT", "the key is empty")
-	s.keys("user:7", "Tab", "hello", "Enter")
-	s.wait("APPLIED", "version 42", "db_g1 and db_g2")
-	s.keys("BTab", "C-u", "refused", "Enter")
-	s.wait("REFUSED, not applied", "circuit_open", "OPEN; CP needs both nodes")
-	s.keys("C-u", "lost", "Enter")
-	s.wait("UNKNOWN, it may have been applied", "unknown_outcome")
-	s.keys("Escape")
-	s.gone("write a key")
-	s.keys("q")
-	s.wait("ended well", "shell>")
+	s.Wait("Both services serve", "Nothing to do")
+	s.Keys("w")
+	s.Wait("write a key")
+	s.Keys("Enter")
+	s.Wait("NOT SENT", "the key is empty")
+	s.Keys("user:7", "Tab", "hello", "Enter")
+	s.Wait("APPLIED", "version 42", "db_g1 and db_g2")
+	s.Keys("BTab", "C-u", "refused", "Enter")
+	s.Wait("REFUSED, not applied", "circuit_open", "OPEN; CP needs both nodes")
+	s.Keys("C-u", "lost", "Enter")
+	s.Wait("UNKNOWN, it may have been applied", "unknown_outcome")
+	s.Keys("Escape")
+	s.Gone("write a key")
+	s.Keys("q")
+	s.Wait("ended well", tmuxtest.Prompt)
 }
 
 func TestJourneyRestart(t *testing.T) {
 	s := startTmux(t, "g2_down", 80, 24)
-	s.wait("press  r  restart db_g2")
-	s.keys("r")
-	s.wait("restart db_g2?", "docker compose restart db_g2", "enter does it")
-	s.keys("Enter")
-	s.wait("DONE in", "run id changed", "PING answered PONG", "stopping db_g2")
-	s.keys("Enter")
-	s.gone("DONE in")
-	s.keys("C-c")
-	s.wait("ended well")
+	s.Wait("press  r  restart db_g2")
+	s.Keys("r")
+	s.Wait("restart db_g2?", "docker compose restart db_g2", "enter does it")
+	s.Keys("Enter")
+	s.Wait("DONE in", "run id changed", "PING answered PONG", "stopping db_g2")
+	s.Keys("Enter")
+	s.Gone("DONE in")
+	s.Keys("C-c")
+	s.Wait("ended well")
 }
 
 func TestJourneyInterlock(t *testing.T) {
 	s := startTmux(t, "nothing", 80, 24)
-	s.wait("Nothing answers")
-	s.keys("r")
-	s.wait("NOT NOW", "start db_g1 first")
-	s.keys("Enter")
-	s.wait("NOT NOW") // enter does nothing while an interlock holds
-	s.keys("Escape")
-	s.gone("NOT NOW")
+	s.Wait("Nothing answers")
+	s.Keys("r")
+	s.Wait("NOT NOW", "start db_g1 first")
+	s.Keys("Enter")
+	s.Wait("NOT NOW") // enter does nothing while an interlock holds
+	s.Keys("Escape")
+	s.Gone("NOT NOW")
 }
 
 func TestJourneyReadOnly(t *testing.T) {
 	s := startTmux(t, "healthy+readonly", 80, 24)
-	s.wait("read-only", "A arm")
-	s.keys("w")
-	s.wait("Read-only: press A")
-	s.keys("A")
-	s.wait("ARMED 4:5", "Armed for five minutes")
-	s.keys("w")
-	s.wait("write a key")
-	s.keys("Escape")
-	s.wait("A disarm")
+	s.Wait("read-only", "A arm")
+	s.Keys("w")
+	s.Wait("Read-only: press A")
+	s.Keys("A")
+	s.Wait("ARMED 4:5", "Armed for five minutes")
+	s.Keys("w")
+	s.Wait("write a key")
+	s.Keys("Escape")
+	s.Wait("A disarm")
 }
 
 func TestJourneyHelpNamesEveryKey(t *testing.T) {
 	s := startTmux(t, "healthy", 80, 24)
-	s.wait("? help")
-	s.keys("?")
-	s.wait("restart db_g2", "heal db_g2", "ctrl+z", "older than five polls", "▲ WARNING")
-	s.keys("?")
-	s.gone("ctrl+z")
+	s.Wait("? help")
+	s.Keys("?")
+	s.Wait("restart db_g2", "heal db_g2", "ctrl+z", "older than five polls", "▲ WARNING")
+	s.Keys("?")
+	s.Gone("ctrl+z")
 }
 
 func TestJourneyResize(t *testing.T) {
 	s := startTmux(t, "g2_down", 80, 24)
-	s.wait("events")
-	s.tmux("resize-window", "-x", "200", "-y", "50")
-	s.wait("requests/s", "127.0.0.1:6380")
-	s.tmux("resize-window", "-x", "30", "-y", "8")
-	s.wait("CRITICAL", "db_g2 is down", "needs 76x20")
-	s.tmux("resize-window", "-x", "80", "-y", "24")
-	s.wait("events", "next: press")
+	s.Wait("events")
+	s.Tmux("resize-window", "-x", "200", "-y", "50")
+	s.Wait("requests/s", "127.0.0.1:6380")
+	s.Tmux("resize-window", "-x", "30", "-y", "8")
+	s.Wait("CRITICAL", "db_g2 is down", "needs 76x20")
+	s.Tmux("resize-window", "-x", "80", "-y", "24")
+	s.Wait("events", "next: press")
 }
 
 func TestJourneySuspend(t *testing.T) {
 	s := startTmux(t, "healthy", 80, 24)
-	s.wait("Both services serve")
-	s.keys("C-z")
-	s.wait("Stopped", "shell>")
-	s.gone("Both services serve")
-	s.keys("fg", "Enter")
-	s.wait("Both services serve", "q quit")
-	s.keys("q")
-	s.wait("ended well")
+	s.Wait("Both services serve")
+	s.Keys("C-z")
+	s.Wait("Stopped", tmuxtest.Prompt)
+	s.Gone("Both services serve")
+	s.Keys("fg", "Enter")
+	s.Wait("Both services serve", "q quit")
+	s.Keys("q")
+	s.Wait("ended well")
 }
 
 func TestJourneyPanicRestoresTheTerminal(t *testing.T) {
 	s := startTmux(t, "healthy+panic", 80, 24)
-	s.wait("Both services serve")
-	s.keys("w")
-	s.wait("write a key")
-	s.keys("k", "Enter")
-	s.wait("ended: running the dashboard", "shell>")
-	s.keys("clear; stty -a", "Enter")
-	s.wait(" icanon", " echo ", "opost")
-	if shown := s.text(); strings.Contains(shown, "-opost") || strings.Contains(shown, "-icanon") {
+	s.Wait("Both services serve")
+	s.Keys("w")
+	s.Wait("write a key")
+	s.Keys("k", "Enter")
+	s.Wait("ended: running the dashboard", tmuxtest.Prompt)
+	s.Keys("clear; stty -a", "Enter")
+	s.Wait(" icanon", " echo ", "opost")
+	if shown := s.Text(); strings.Contains(shown, "-opost") || strings.Contains(shown, "-icanon") {
 		t.Errorf("the terminal is still raw:\n%s", shown)
 	}
 }
 
 func TestJourneyASCIIWithoutColours(t *testing.T) {
 	s := startTmux(t, "g2_down+ascii", 80, 24, "NO_COLOR=1")
-	s.wait("X CRITICAL", "X down", "X OPEN", "db_g2 is down")
-	shown := s.tmux("capture-pane", "-p", "-e")
-	for i, r := range s.text() {
+	s.Wait("X CRITICAL", "X down", "X OPEN", "db_g2 is down")
+	shown := s.Tmux("capture-pane", "-p", "-e")
+	for i, r := range s.Text() {
 		if r > 126 {
 			t.Fatalf("character %q at %d is not ASCII", r, i)
 		}
