@@ -37,7 +37,7 @@ func TestJourneyAlerts(t *testing.T) {
 	g2.Kill()
 	s.Wait("db_g2 is down", "FIRING", "NodeAway")
 	s.Keys("2")
-	s.Wait("app_cp has lost db_g2", "First look")
+	s.Wait(" has lost db_g2", "First look") // of whom first is by their addresses
 	s.Keys("x")
 	s.Wait("FAIL")
 	s.Keys("a")
