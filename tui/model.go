@@ -38,7 +38,15 @@ type model struct {
 	prompt        prompt    // the command line
 	open          dialog    // nil when the screen has the keys
 	job           *job      // the action that runs or ran last
+
+	arrived time.Time // when the last snapshot came
+	drawn   *string   // the last frame
+	same    bool      // it stands: nothing has come but a tick, right after a snapshot
 }
+
+// tickAfter is how long after a snapshot a tick of the clock draws anew: until then the snapshot has moved the clock, and
+// a screen that is drawn twice a second costs twice as much.
+const tickAfter = 950 * time.Millisecond
 
 type (
 	snapshotMsg struct{ snapshot *probes.Snapshot }
@@ -51,7 +59,7 @@ func newModel(ctx context.Context, options Options, t theme.Theme) model {
 	if options.Keys != nil {
 		k = *options.Keys
 	}
-	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), screens: screens(options, k),
+	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), drawn: new(string), screens: screens(options, k),
 		times: screen.Times{Zone: options.Zone, Relative: options.Relative}}
 }
 
@@ -89,14 +97,14 @@ func (m model) awaitClock() tea.Cmd {
 
 // Update routes.
 func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	m.now = m.options.Now()
+	m.now, m.same = m.options.Now(), false
 	m = m.paced()
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
 		return m, nil
 	case snapshotMsg:
-		m.live = msg.snapshot
+		m.live, m.arrived = msg.snapshot, m.now
 		return m, m.awaitSnapshot()
 	case logMsg:
 		m.note(msg.event)
@@ -104,6 +112,7 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case pastMsg:
 		return m.arrive(msg)
 	case clockMsg:
+		m.same = m.settled()
 		next, cmd := m.toScreen(screen.Tick{})
 		return next, tea.Batch(m.awaitClock(), cmd)
 	case launchMsg:
@@ -374,11 +383,23 @@ const (
 	footerRows = 1
 )
 
+// settled says that what a snapshot has just drawn may stand for another second: nothing else moves.
+func (m model) settled() bool {
+	return m.now.Sub(m.arrived) < tickAfter && m.notice == "" && m.open == nil && !m.prompt.open && !m.past.shown()
+}
+
 // View draws; it looks at nothing but the model.
 func (m model) View() string {
 	if m.width <= 0 || m.height <= 0 {
 		return ""
 	}
+	if !m.same {
+		*m.drawn = m.draw()
+	}
+	return *m.drawn
+}
+
+func (m model) draw() string {
 	c := m.context()
 	lines := append([]string{m.header(c)}, m.screens[m.front].Draw(c)...)
 	if m.height > headerRows {

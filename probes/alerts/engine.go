@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -200,6 +201,7 @@ func (e *Engine) evaluate(g *group, at time.Time) []Edge {
 			e.write(samples, r.written(), now, at.Add(-g.offset))
 			r.wrote(now)
 		}
+		runtime.Gosched() // many targets make a rule take milliseconds; a key that was pressed should not wait for all of them
 	}
 	return edges
 }
