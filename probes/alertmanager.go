@@ -16,7 +16,7 @@ const alertmanager = "alertmanager"
 
 // askAlertmanager gets alerts and silences in one answer: {"alerts": …, "silences": …}, each as the API gives it.
 func askAlertmanager(client *http.Client, base string) ask {
-	base, header := credentials(base)
+	base, header := Credentials(base)
 	return func(ctx context.Context) (answer, error) {
 		parts := map[string]json.RawMessage{}
 		for _, part := range []string{"alerts", "silences"} {

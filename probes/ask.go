@@ -41,7 +41,7 @@ func newTransport() *http.Transport {
 
 // askHTTP gets base+path. Any HTTP answer is an answer, whatever its status.
 func askHTTP(client *http.Client, base, path, token string) ask {
-	base, authorization := credentials(base)
+	base, authorization := Credentials(base)
 	if token != "" {
 		authorization = "Bearer " + token
 	}
@@ -73,9 +73,9 @@ func get(ctx context.Context, client *http.Client, address, authorization string
 	return answer{status: response.StatusCode, body: string(body)}, nil
 }
 
-// credentials takes user and password out of a base URL and gives them as a header; a password without a user is a
+// Credentials takes user and password out of a base URL and gives them as a header; a password without a user is a
 // bearer token. The base has no slash at its end.
-func credentials(base string) (without, authorization string) {
+func Credentials(base string) (without, authorization string) {
 	parsed, err := url.Parse(base)
 	if err != nil || parsed.User == nil {
 		return strings.TrimRight(base, "/"), ""

@@ -6,7 +6,6 @@ package remote
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -58,15 +57,7 @@ func New(address string, now func() time.Time) (*Source, error) {
 		return nil, ErrAddress
 	}
 	s := &Source{now: now, scraped: map[string]time.Time{}}
-	if parsed.User != nil {
-		password, _ := parsed.User.Password()
-		s.header = "Basic " + base64.StdEncoding.EncodeToString([]byte(parsed.User.Username()+":"+password))
-		if parsed.User.Username() == "" {
-			s.header = "Bearer " + password
-		}
-	}
-	parsed.User = nil
-	s.base = strings.TrimRight(parsed.String(), "/")
+	s.base, s.header = probes.Credentials(address)
 	s.client = &http.Client{Transport: authorized{s.header}}
 	client, err := api.NewClient(api.Config{Address: s.base, Client: s.client})
 	if err != nil {

@@ -181,7 +181,7 @@ func (a Alerts) inFilter(msg tea.KeyMsg) Alerts {
 
 // move goes through the list, or scrolls the pane that has the focus.
 func (a Alerts) move(msg tea.KeyMsg, c screen.Context) (Alerts, bool, tea.Cmd) {
-	by, ok := step(msg, c)
+	by, ok := c.Keys.Step(msg, max(c.Height/2-2, 1))
 	if !ok {
 		return a, false, nil
 	}
@@ -196,29 +196,6 @@ func (a Alerts) move(msg tea.KeyMsg, c screen.Context) (Alerts, bool, tea.Cmd) {
 	at := min(max(a.index(all)+by, 0), len(all)-1)
 	a.chosen, a.place, a.scroll[onPage] = all[at].id(), at, 0
 	return a, true, nil
-}
-
-// far is more than any list has.
-const far = 1 << 30
-
-// step is how many lines a key moves.
-func step(msg tea.KeyMsg, c screen.Context) (int, bool) {
-	k, leaf := c.Keys, max(c.Height/2-2, 1)
-	switch {
-	case key.Matches(msg, k.Up, k.LineUp):
-		return -1, true
-	case key.Matches(msg, k.Down, k.LineDown):
-		return 1, true
-	case key.Matches(msg, k.PageUp):
-		return -leaf, true
-	case key.Matches(msg, k.PageDown):
-		return leaf, true
-	case key.Matches(msg, k.Home):
-		return -far, true
-	case key.Matches(msg, k.End):
-		return far, true
-	}
-	return 0, false
 }
 
 // list is what the filter leaves.

@@ -140,7 +140,7 @@ func (e Events) inFilter(msg tea.KeyMsg) Events {
 
 // inBox scrolls the open event, or closes it.
 func (e Events) inBox(msg tea.KeyMsg, c screen.Context) Events {
-	if by, ok := step(msg, c); ok {
+	if by, ok := c.Keys.Step(msg, max(c.Height-4, 1)); ok {
 		e.scroll = min(max(e.scroll+by, 0), e.furthest(c))
 		return e
 	}
@@ -159,31 +159,8 @@ func (e Events) hold(c screen.Context) Events {
 	return e
 }
 
-// far is more than any list has.
-const far = 1 << 30
-
-// step is how many lines a key moves.
-func step(msg tea.KeyMsg, c screen.Context) (int, bool) {
-	k, leaf := c.Keys, max(c.Height-4, 1)
-	switch {
-	case key.Matches(msg, k.Up, k.LineUp):
-		return -1, true
-	case key.Matches(msg, k.Down, k.LineDown):
-		return 1, true
-	case key.Matches(msg, k.PageUp):
-		return -leaf, true
-	case key.Matches(msg, k.PageDown):
-		return leaf, true
-	case key.Matches(msg, k.Home):
-		return -far, true
-	case key.Matches(msg, k.End):
-		return far, true
-	}
-	return 0, false
-}
-
 func (e Events) move(msg tea.KeyMsg, c screen.Context) (Events, bool) {
-	by, ok := step(msg, c)
+	by, ok := c.Keys.Step(msg, max(c.Height-4, 1))
 	if !ok {
 		return e, false
 	}

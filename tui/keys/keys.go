@@ -289,3 +289,25 @@ func edits(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// far is more than any list has.
+const far = 1 << 30
+
+// Step is how many lines a key moves, where a page has leaf of them. It says whether the key moves at all.
+func (m Map) Step(msg tea.KeyMsg, leaf int) (int, bool) {
+	switch {
+	case key.Matches(msg, m.Up, m.LineUp):
+		return -1, true
+	case key.Matches(msg, m.Down, m.LineDown):
+		return 1, true
+	case key.Matches(msg, m.PageUp):
+		return -leaf, true
+	case key.Matches(msg, m.PageDown):
+		return leaf, true
+	case key.Matches(msg, m.Home):
+		return -far, true
+	case key.Matches(msg, m.End):
+		return far, true
+	}
+	return 0, false
+}
