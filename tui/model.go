@@ -133,10 +133,17 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // pressAll presses letters one by one that came in one message, as they do from quick fingers and slow lines: each may
 // be a command of its own.
 func (m model) pressAll(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	var presses []tea.KeyMsg
+	if msg.Alt && !m.meansAlt(msg) {
+		presses = append(presses, tea.KeyMsg{Type: tea.KeyEscape})
+		msg.Alt = false
+	}
+	for i, letter := range msg.Runes {
+		presses = append(presses, tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{letter}, Alt: msg.Alt && i == 0})
+	}
 	var next tea.Model = m
 	var commands []tea.Cmd
-	for _, letter := range msg.Runes {
-		one := tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune{letter}, Alt: msg.Alt}
+	for _, one := range presses {
 		var command tea.Cmd
 		next, command = next.Update(one)
 		commands = append(commands, command)
@@ -144,9 +151,21 @@ func (m model) pressAll(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return next, tea.Batch(commands...)
 }
 
+// meansAlt says that a key with alt is one that somebody bound, or moves by words in a field. Else it is esc and a letter
+// that came together: a terminal sends the same for both.
+func (m model) meansAlt(msg tea.KeyMsg) bool {
+	name := tea.KeyMsg{Type: tea.KeyRunes, Runes: msg.Runes[:1], Alt: true}.String()
+	if name == "alt+b" || name == "alt+f" || name == "alt+d" {
+		return true
+	}
+	bound := slices.ContainsFunc(m.keys.Entries(), func(e keys.Entry) bool { return slices.Contains(e.Binding.Keys(), name) })
+	return bound || slices.ContainsFunc(m.options.Actions, func(a Action) bool { return a.Key == name })
+}
+
 // press handles the keys that mean the same everywhere, and gives the others to the dialog or the screen.
 func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
-	if msg.Type == tea.KeyRunes && len(msg.Runes) > 1 && !msg.Paste {
+	together := len(msg.Runes) > 1 || msg.Alt && len(msg.Runes) == 1 && !m.meansAlt(msg)
+	if msg.Type == tea.KeyRunes && together && !msg.Paste {
 		return m.pressAll(msg)
 	}
 	switch {
