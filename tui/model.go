@@ -12,6 +12,7 @@ import (
 	"captop/probes"
 	"captop/tui/box"
 	"captop/tui/keys"
+	"captop/tui/paint"
 	"captop/tui/screen"
 	"captop/tui/theme"
 )
@@ -40,8 +41,14 @@ type model struct {
 	job           *job      // the action that runs or ran last
 
 	arrived time.Time // when the last snapshot came
-	drawn   *string   // the last frame
-	same    bool      // it stands: nothing has come but a tick, right after a snapshot
+	changes int       // messages so far, but for ticks that change nothing
+	drawn   *frame    // the last one
+}
+
+// frame is what was drawn after so many changes.
+type frame struct {
+	after int
+	text  string
 }
 
 // tickAfter is how long after a snapshot a tick of the clock draws anew: until then the snapshot has moved the clock, and
@@ -59,7 +66,7 @@ func newModel(ctx context.Context, options Options, t theme.Theme) model {
 	if options.Keys != nil {
 		k = *options.Keys
 	}
-	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), drawn: new(string), screens: screens(options, k),
+	return model{ctx: ctx, options: options, keys: k, theme: t, now: options.Now(), drawn: &frame{}, screens: screens(options, k),
 		times: screen.Times{Zone: options.Zone, Relative: options.Relative}}
 }
 
@@ -97,8 +104,11 @@ func (m model) awaitClock() tea.Cmd {
 
 // Update routes.
 func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
-	m.now, m.same = m.options.Now(), false
+	m.now = m.options.Now()
 	m = m.paced()
+	if _, tick := msg.(clockMsg); !tick || !m.settled() {
+		m.changes++
+	}
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
@@ -112,7 +122,6 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case pastMsg:
 		return m.arrive(msg)
 	case clockMsg:
-		m.same = m.settled()
 		next, cmd := m.toScreen(screen.Tick{})
 		return next, tea.Batch(m.awaitClock(), cmd)
 	case launchMsg:
@@ -174,7 +183,7 @@ func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	case key.Matches(msg, m.keys.Suspend):
 		return m, tea.Suspend
 	case key.Matches(msg, m.keys.Redraw):
-		return m, tea.ClearScreen
+		return m, paint.Redraw
 	case m.open != nil:
 		return m.toDialog(msg)
 	}
@@ -412,10 +421,10 @@ func (m model) View() string {
 	if m.width <= 0 || m.height <= 0 {
 		return ""
 	}
-	if !m.same {
-		*m.drawn = m.draw()
+	if m.drawn.after != m.changes {
+		*m.drawn = frame{after: m.changes, text: m.draw()}
 	}
-	return *m.drawn
+	return m.drawn.text
 }
 
 func (m model) draw() string {

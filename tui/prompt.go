@@ -12,6 +12,7 @@ import (
 	"captop/tui/cell"
 	"captop/tui/field"
 	"captop/tui/keys"
+	"captop/tui/paint"
 	"captop/tui/screen"
 	"captop/tui/theme"
 )
@@ -248,7 +249,7 @@ func setTheme(m model, args []string) (tea.Model, tea.Cmd, error) {
 	if mode != theme.None && m.options.Getenv("NO_COLOR") != "" {
 		m.say("NO_COLOR is set in the environment, so there are no colours.")
 	}
-	return m, tea.ClearScreen, nil
+	return m, paint.Redraw, nil
 }
 
 func setASCII(m model, args []string) (tea.Model, tea.Cmd, error) {

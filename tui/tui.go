@@ -21,6 +21,7 @@ import (
 	"captop/tui/keys"
 	"captop/tui/keyview"
 	"captop/tui/nodeview"
+	"captop/tui/paint"
 	_ "captop/tui/quiet" // before bubbletea asks the terminal for its background colour
 	"captop/tui/theme"
 )
@@ -30,9 +31,6 @@ var ErrDumbTerminal = errors.New("TERM is dumb: this terminal cannot show the da
 
 // armedFor is how long A allows actions on a stack that is read-only by default.
 const armedFor = 5 * time.Minute
-
-// framesPerSecond is how often the framework looks whether there is something to write.
-const framesPerSecond = 60
 
 // Options is all that the dashboard works with. Snapshots is required; everything else has a default.
 type Options struct {
@@ -171,18 +169,18 @@ func Run(ctx context.Context, options Options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends writes and actions that are still running
-	settings := []tea.ProgramOption{tea.WithContext(ctx), tea.WithAltScreen(), tea.WithFPS(framesPerSecond)}
+	if options.Output == nil {
+		options.Output = os.Stdout
+	}
+	settings := append(paint.Settings(options.Output), tea.WithContext(ctx))
 	if options.Mouse {
 		settings = append(settings, tea.WithMouseCellMotion())
 	}
 	if options.Input != nil {
 		settings = append(settings, tea.WithInput(options.Input))
 	}
-	if options.Output != nil {
-		settings = append(settings, tea.WithOutput(options.Output))
-	}
 	model := newModel(ctx, options, theme.New(mode, options.ASCII, options.Getenv))
-	_, err = tea.NewProgram(model, settings...).Run()
+	_, err = tea.NewProgram(paint.New(model, options.Output), settings...).Run()
 	if err != nil && (ctx.Err() != nil || errors.Is(err, tea.ErrInterrupted)) && !errors.Is(err, tea.ErrProgramPanic) {
 		return nil
 	}

@@ -28,12 +28,26 @@ import (
 // beside targets in a process of their own. Compare with BenchmarkEmptyProgram of the same run.
 //
 //	go test ./cmd/captop -run '^$' -bench Cost -benchtime 1x
-
-// costRun is how long one figure is taken over, after costWarmUp.
+//
+// CAPTOP_LONG=16m takes each figure over that long: by then all that is kept of samples is there.
 const (
 	costRun    = 20 * time.Second
 	costWarmUp = 5 * time.Second
 )
+
+// costSpan is how long one figure is taken over, after costWarmUp.
+func costSpan(b *testing.B) time.Duration {
+	b.Helper()
+	text := os.Getenv("CAPTOP_LONG")
+	if text == "" {
+		return costRun
+	}
+	span, err := time.ParseDuration(text)
+	if err != nil {
+		b.Fatalf("CAPTOP_LONG: %v", err)
+	}
+	return span
+}
 
 // costPart names what the test binary plays: targets, or the empty program.
 const costPart = "CAPTOP_COST_PART"
@@ -313,12 +327,12 @@ func (p *onTerminal) figures(b *testing.B) figures {
 	return figures{cpu: time.Duration(number(11)+number(12)) * tick, memory: number(21) * int64(os.Getpagesize()), written: p.written.Load()}
 }
 
-// report runs the program for costRun and reports its share of one core, memory, and what it writes.
+// report runs the program for costSpan and reports its share of one core, memory, and what it writes.
 func (p *onTerminal) report(b *testing.B) {
 	b.Helper()
 	time.Sleep(costWarmUp)
 	before, began := p.figures(b), time.Now()
-	time.Sleep(costRun)
+	time.Sleep(costSpan(b))
 	after, span := p.figures(b), time.Since(began)
 	b.ReportMetric(100*(after.cpu-before.cpu).Seconds()/span.Seconds(), "cpu-%")
 	b.ReportMetric(float64(after.memory)/1e6, "MB")
