@@ -81,6 +81,7 @@ type trial struct {
 	servers   [2]*nodetest.Server
 	links     [3][2]*nodetest.Link // by instance and node
 	stores    [3]*Store
+	breaking  func(context.Context) // the faults
 	history   history
 }
 
@@ -96,6 +97,7 @@ func newTrial(t *testing.T, seed uint64, length time.Duration, tailFalls bool) *
 		}
 		tr.stores[i] = openStore(t, tr.links[i][0].URL(), tr.links[i][1].URL())
 	}
+	tr.breaking = tr.faults
 	return tr
 }
 
@@ -219,7 +221,7 @@ func (tr *trial) run() {
 	for id := range 6 {
 		group.Go(func() { tr.client(ctx, id) })
 	}
-	group.Go(func() { tr.faults(ctx) })
+	group.Go(func() { tr.breaking(ctx) })
 	group.Wait()
 	// At the end both nodes must agree, and with the history.
 	for i := range 3 {
@@ -291,28 +293,33 @@ func (tr *trial) check() {
 // trialTime is how long one trial lasts; CAPTOP_LONG (a duration) runs trials with new seeds for that long.
 const trialTime = 8 * time.Second
 
+// trials runs one trial, or many for as long as CAPTOP_LONG says.
+func trials(t *testing.T, prepare func(t *testing.T, seed uint64) *trial) {
+	until := time.Now()
+	if text := os.Getenv("CAPTOP_LONG"); text != "" {
+		length, err := time.ParseDuration(text)
+		if err != nil {
+			t.Fatalf("CAPTOP_LONG: %v", err)
+		}
+		until = until.Add(length)
+	}
+	for again := true; again; again = time.Now().Before(until) {
+		seed := rand.Uint64()
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			tr := prepare(t, seed)
+			tr.run()
+			tr.check()
+		})
+	}
+}
+
 func TestLinearizable(t *testing.T) {
 	for _, fall := range []struct {
 		name string
 		tail bool
 	}{{"db_g2 killed, both paused, cut off and slowed", false}, {"db_g1 killed as well", true}} {
 		t.Run(fall.name, func(t *testing.T) {
-			until := time.Now()
-			if text := os.Getenv("CAPTOP_LONG"); text != "" {
-				length, err := time.ParseDuration(text)
-				if err != nil {
-					t.Fatalf("CAPTOP_LONG: %v", err)
-				}
-				until = until.Add(length)
-			}
-			for again := true; again; again = time.Now().Before(until) {
-				seed := rand.Uint64()
-				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-					tr := newTrial(t, seed, trialTime, fall.tail)
-					tr.run()
-					tr.check()
-				})
-			}
+			trials(t, func(t *testing.T, seed uint64) *trial { return newTrial(t, seed, trialTime, fall.tail) })
 		})
 	}
 }

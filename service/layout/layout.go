@@ -22,6 +22,9 @@ func Bucket(key string) int {
 	return int(sum.Sum32() % Buckets)
 }
 
+// Fence is the key that is written to a group to have its answers confirmed. It holds nothing.
+const Fence = "captop:fence"
+
 // In CP all keys of a bucket share a hash tag:
 //
 //	cp:{7}k:KEY  hash: one key's state

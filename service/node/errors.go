@@ -16,6 +16,10 @@ var ErrOpen = errors.New("circuit breaker is open")
 // ErrRestarted: the node runs under another run id than the incarnation is bound to. Ask Current for the new one.
 var ErrRestarted = errors.New("the node has restarted")
 
+// ErrUnconfirmed: a primary answered, and no majority of its group confirmed that it still was the primary then. A write may
+// be lost or take effect, and what was read may be old.
+var ErrUnconfirmed = errors.New("no majority of the group is behind what its primary answered")
+
 // connectError is a failure before any command was sent.
 type connectError struct {
 	node string
@@ -34,7 +38,7 @@ func Sent(err error) bool {
 		reply      redis.Error
 	)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, ErrUnconfirmed):
 		return true
 	case errors.Is(err, ErrOpen), errors.As(err, &connecting), errors.Is(err, redis.ErrPoolTimeout),
 		errors.Is(err, redis.ErrPoolExhausted), errors.Is(err, redis.ErrClosed):

@@ -18,7 +18,7 @@ import (
 // Config says which node, and how patient to be with it.
 type Config struct {
 	Name            string        // service.G1 or service.G2
-	URL             string        // redis://, rediss://, or either with ?master_name= for Sentinel
+	URL             string        // redis://, rediss://, or either with ?master_name=&replicas= for Sentinel
 	Timeout         time.Duration // of a dial, and of a background contact
 	BreakerFailures uint32        // consecutive failures that open the breaker
 	BreakerOpenFor  time.Duration // how long it stays OPEN before a probe
@@ -38,7 +38,8 @@ const heartbeat = 250 * time.Millisecond
 // Node is one Redis node as this instance sees it. Safe for concurrent use.
 type Node struct {
 	config  Config
-	connect connector
+	place   place
+	locate  func(context.Context) (addr string, err error)
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 	health  *health
 	stop    context.CancelFunc
@@ -51,11 +52,11 @@ type Node struct {
 
 // Open starts watching the node. A node that can't be reached is no error; a URL that can't be used is.
 func Open(config Config) (*Node, error) {
-	connect, err := parseURL(config.URL)
+	at, err := parseURL(config.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
 	}
-	n := &Node{config: config, connect: connect, health: newHealth(config), dialing: make(chan struct{}, 1)}
+	n := &Node{config: config, place: at, locate: at.locator(config.Timeout), health: newHealth(config), dialing: make(chan struct{}, 1)}
 	n.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name:          config.Name,
 		MaxRequests:   1,
@@ -138,17 +139,34 @@ func (n *Node) replace(inc *Incarnation) {
 	old := n.current
 	n.current = inc
 	n.mu.Unlock()
-	if old != nil {
-		old.client.Close() // its process is gone; nobody waits for its answer
+	if old == nil {
+		return
+	}
+	old.client.Close() // its process is gone, or is no primary any more; nobody waits for its answer
+	if old.RunID != inc.RunID {
 		n.config.Logger.Info("NODE_RESTARTED", "node", n.config.Name, "run_id", inc.RunID, "before", old.RunID)
 	}
 }
 
-// incarnate connects to the node and binds the new pool to the run id that it finds.
+// incarnate connects to the node and binds the new pool to the run that it finds. A group's primary must have a
+// majority behind it before it is asked anything.
 func (n *Node) incarnate(ctx context.Context) (*Incarnation, error) {
-	inc := &Incarnation{node: n}
-	inc.client = n.connect(n.config, inc.verify)
-	if err := inc.client.Ping(ctx).Err(); err != nil {
+	addr, err := n.locate(ctx)
+	if err != nil {
+		return nil, &connectError{node: n.config.Name, err: err}
+	}
+	inc := &Incarnation{node: n, addr: addr}
+	if n.place.grouped() {
+		inc.fence = &fence{inc: inc}
+	}
+	options := n.place.clientOptions(n.config, addr)
+	options.OnConnect = inc.verify
+	inc.client = redis.NewClient(options)
+	err = inc.client.Ping(ctx).Err()
+	if err == nil && inc.fence != nil {
+		err = inc.fence.pass(ctx)
+	}
+	if err != nil {
 		inc.client.Close()
 		return nil, &connectError{node: n.config.Name, err: err}
 	}
@@ -199,10 +217,27 @@ func (n *Node) beat(ctx context.Context) {
 func (n *Node) ping(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, n.config.Timeout)
 	defer cancel()
+	if n.place.grouped() && n.relocated(ctx) {
+		ctx = Insist(ctx) // the breaker is about the former primary
+	}
 	inc, err := n.Current(ctx)
 	if err != nil {
 		return // the books have it
 	}
 	// What the ping met is in the books too; there is nobody to tell.
 	_ = inc.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() })
+}
+
+// relocated reports whether a group that does not answer has another primary now, and ends the incarnation then.
+func (n *Node) relocated(ctx context.Context) bool {
+	inc := n.peek()
+	if inc == nil || n.health.state().Reachable {
+		return false
+	}
+	addr, err := n.locate(ctx)
+	if err != nil || addr == inc.addr {
+		return false
+	}
+	inc.over.Store(true)
+	return true
 }

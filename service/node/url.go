@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,8 +28,21 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 type onConnect = func(context.Context, *redis.Conn) error
 
-// connector makes a client whose every connection passes verify.
-type connector func(config Config, verify onConnect) *redis.Client
+// place is where a URL leads: to one process, or to a group that changes its primary by itself.
+type place struct {
+	options  *redis.Options // of a connection to a process; Addr is the URL's own
+	addrs    []string       // of a group: its Sentinels
+	name     string         // what the Sentinels call it; "" for one process
+	username string         // for the Sentinels
+	password string
+	replicas int // that the primary has
+}
+
+// grouped reports whether another process may take the primary's place.
+func (p place) grouped() bool { return p.name != "" }
+
+// quorum is how many replicas make a majority of the group together with their primary.
+func (p place) quorum() int { return (p.replicas + 1) / 2 }
 
 // CheckURL says what is wrong with a node's URL, without quoting it.
 func CheckURL(text string) error {
@@ -38,60 +53,109 @@ func CheckURL(text string) error {
 // NewClient gives a plain client of a node, bound to none of its runs, that neither retries nor contacts it yet: for
 // what may be lost with the node. It uses the config's name, URL and timeout. Close it.
 func NewClient(config Config) (*redis.Client, error) {
-	connect, err := parseURL(config.URL)
+	at, err := parseURL(config.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
 	}
-	return connect(config, nil), nil
+	o := at.clientOptions(config, at.options.Addr)
+	if at.grouped() {
+		find := at.locator(config.Timeout)
+		dial := o.Dialer
+		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			addr, err := find(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return dial(ctx, network, addr)
+		}
+	}
+	return redis.NewClient(o), nil
+}
+
+// clientOptions are those of a client of one process.
+func (p place) clientOptions(config Config, addr string) *redis.Options {
+	o := *p.options
+	o.Addr = addr
+	if host, _, err := net.SplitHostPort(addr); err == nil && o.TLSConfig != nil {
+		o.TLSConfig = o.TLSConfig.Clone()
+		o.TLSConfig.ServerName = host
+	}
+	o.MaxRetries = -1 // a retry could hide a second write
+	o.DialerRetries, o.DialerRetryTimeout = 1, time.Millisecond
+	o.DialTimeout, o.ReadTimeout, o.PoolTimeout = config.Timeout, config.Timeout, config.Timeout
+	o.ContextTimeoutEnabled = true
+	o.PoolSize = poolSize
+	o.Protocol = 2 // no push messages to handle; a plain AUTH
+	o.DisableIdentity = true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	o.Dialer = unseenFailures(config.Name, redis.NewDialer(&o))
+	return &o
 }
 
 // parseURL reads redis://, rediss:// and, with ?master_name=, the Sentinel form of either. Errors never hold the
 // URL: it may hold a password.
-func parseURL(text string) (connector, error) {
+func parseURL(text string) (place, error) {
 	parsed, err := url.Parse(text)
 	if err != nil {
-		return nil, errors.New("not a URL")
+		return place{}, errors.New("not a URL")
 	}
-	if parsed.Query().Has("master_name") {
-		return parseSentinel(text)
+	var p place
+	query := parsed.Query()
+	if query.Has("master_name") {
+		if err := p.readSentinels(parsed, query); err != nil {
+			return place{}, err
+		}
 	}
-	options, err := redis.ParseURL(text)
-	if err != nil {
-		return nil, withoutURL(err)
+	parsed.RawQuery = query.Encode()
+	if p.options, err = redis.ParseURL(parsed.String()); err != nil {
+		return place{}, withoutURL(err)
 	}
-	return func(config Config, verify onConnect) *redis.Client {
-		o := *options
-		o.OnConnect = verify
-		o.MaxRetries = -1 // a retry could hide a second write
-		o.DialerRetries, o.DialerRetryTimeout = 1, time.Millisecond
-		o.DialTimeout, o.ReadTimeout, o.PoolTimeout = config.Timeout, config.Timeout, config.Timeout
-		o.ContextTimeoutEnabled = true
-		o.PoolSize = poolSize
-		o.Protocol = 2 // no push messages to handle; a plain AUTH
-		o.DisableIdentity = true
-		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-		o.Dialer = unseenFailures(config.Name, redis.NewDialer(&o))
-		return redis.NewClient(&o)
-	}, nil
+	if p.grouped() {
+		p.addrs = append([]string{p.options.Addr}, p.addrs...)
+	}
+	return p, nil
 }
 
-func parseSentinel(text string) (connector, error) {
-	options, err := redis.ParseFailoverURL(text)
-	if err != nil {
-		return nil, withoutURL(err)
+// readSentinels takes the Sentinel form's own parameters out of the query. Its user and password are the Sentinels';
+// those of the nodes are parameters.
+func (p *place) readSentinels(parsed *url.URL, query url.Values) error {
+	if p.name = take(query, "master_name"); p.name == "" {
+		return errors.New("master_name is empty: it is what the Sentinels call the group")
 	}
-	return func(config Config, verify onConnect) *redis.Client {
-		o := *options
-		o.OnConnect = verify
-		o.MaxRetries = -1
-		o.DialerRetries, o.DialerRetryTimeout = 1, time.Millisecond
-		o.DialTimeout, o.ReadTimeout, o.PoolTimeout = config.Timeout, config.Timeout, config.Timeout
-		o.ContextTimeoutEnabled = true
-		o.PoolSize = poolSize
-		o.Protocol = 2
-		o.DisableIdentity = true
-		return redis.NewFailoverClient(&o)
-	}, nil
+	if err := p.readGroup(query); err != nil {
+		return err
+	}
+	p.username = parsed.User.Username()
+	p.password, _ = parsed.User.Password()
+	parsed.User = nil
+	if user, password := take(query, "username"), take(query, "password"); user != "" || password != "" {
+		parsed.User = url.UserPassword(user, password)
+	}
+	return nil
+}
+
+// readGroup takes the parameters that every group has.
+func (p *place) readGroup(query url.Values) error {
+	for _, addr := range query["addr"] {
+		if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" {
+			return errors.New("an addr is not host:port")
+		}
+		p.addrs = append(p.addrs, addr)
+	}
+	query.Del("addr")
+	text := take(query, "replicas")
+	replicas, err := strconv.Atoi(text)
+	if err != nil || replicas < 0 || replicas > 100 {
+		return errors.New("replicas must be the number of replicas that each primary has, as in replicas=2: an answer counts once a majority of the group is behind it")
+	}
+	p.replicas = replicas
+	return nil
+}
+
+func take(query url.Values, name string) string {
+	value := query.Get(name)
+	query.Del(name)
+	return value
 }
 
 // withoutURL keeps the reason of a parse error and drops the URL that net/url quotes with it.

@@ -1,0 +1,76 @@
+package node_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service/node"
+	"captop/service/node/nodetest"
+)
+
+func TestWhatNoMajorityConfirmsIsNoAnswer(t *testing.T) {
+	set := nodetest.StartSentinels(t, 1)
+	n := open(t, set.URL())
+	inc := current(t, n, "")
+	eventually(t, "a confirmed write", func() bool { _, err := inc.Run(within(t), echo, []string{"k"}, "v1"); return err == nil })
+	replica := set.Members[1]
+	replica.Pause()
+	for range 3 {
+		_, err := inc.Run(within(t), echo, []string{"k"}, "v2")
+		if err == nil || !node.Sent(err) && !errors.Is(err, node.ErrOpen) {
+			t.Fatalf("a write that the replica has not seen: %v", err)
+		}
+	}
+	eventually(t, "the node's state tells", func() bool { return !n.State().Reachable })
+	replica.Resume()
+	eventually(t, "a confirmed write after all", func() bool {
+		inc, err := n.Current(within(t))
+		if err == nil {
+			_, err = inc.Run(within(t), echo, []string{"k"}, "v3")
+		}
+		return err == nil
+	})
+}
+
+// A primary that was replaced while it hung tells what it knew then, as if it were current: it must not count.
+func TestFormerPrimaryIsNotBelieved(t *testing.T) {
+	set := nodetest.StartSentinels(t, 2)
+	n := open(t, set.URL())
+	first := current(t, n, "")
+	if _, err := first.Run(within(t), echo, []string{"k"}, "old"); err != nil {
+		t.Fatal(err)
+	}
+	former := set.Primary()
+	former.Pause()
+	set.AwaitFailover(former)
+	second := current(t, n, first.RunID)
+	eventually(t, "a write to the new primary", func() bool {
+		_, err := second.Run(node.Insist(within(t)), echo, []string{"k"}, "new")
+		return err == nil
+	})
+	direct := redis.NewClient(&redis.Options{Addr: former.Addr()})
+	defer direct.Close()
+	former.Resume()
+	if got, err := direct.Get(t.Context(), "k").Result(); err != nil || got != "old" {
+		t.Logf("the former primary had been told already: %q, %v", got, err)
+	}
+	for range 20 {
+		var got string
+		err := first.Do(node.Insist(within(t)), func(c *redis.Client) (err error) { got, err = c.Get(within(t), "k").Result(); return err })
+		if err == nil {
+			t.Fatalf("the former primary's %q was believed", got)
+		}
+	}
+	set.AwaitWhole()
+}
+
+func TestAGroupLargerThanItsURLSaysIsRefused(t *testing.T) {
+	set := nodetest.StartSentinels(t, 1)
+	n := open(t, "redis://"+set.Sentinels[0].Addr()+"?master_name=pair&replicas=0")
+	eventually(t, "the replica is noticed", func() bool {
+		return n.State().LastError != "" && n.State().RunID == "" && n.State().Failures > 0
+	})
+	t.Log(n.State().LastError)
+}
