@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -98,11 +99,14 @@ func askInfo(client *redis.Client) ask {
 	}
 }
 
+// replicasOption is what only the services need to know of a Sentinel's URL.
+var replicasOption = regexp.MustCompile(`&replicas=[^&]*|replicas=[^&]*&`)
+
 // OpenRedis makes a client that neither retries nor queues: one attempt tells one thing. It contacts nobody yet. Its errors
 // are URLs that cannot be used, without their passwords. Close it.
 func OpenRedis(target NodeTarget, timeout time.Duration) (*redis.Client, error) {
 	if strings.Contains(target.URL, "master_name=") {
-		o, err := redis.ParseFailoverURL(target.URL)
+		o, err := redis.ParseFailoverURL(replicasOption.ReplaceAllString(target.URL, ""))
 		if err != nil {
 			return nil, fmt.Errorf("reading the URL of %s: %w", target.Name, withoutURL(err))
 		}

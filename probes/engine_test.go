@@ -119,6 +119,31 @@ func TestContacts(t *testing.T) {
 	}
 }
 
+// TestANodeBehindSentinels: the URL that the services have leads captop to the primary, also after a failover.
+func TestANodeBehindSentinels(t *testing.T) {
+	set := nodetest.StartSentinels(t, 1)
+	engine, err := New(Config{Poll: 200 * time.Millisecond, Targets: Targets{Nodes: []NodeTarget{{Name: service.G1, URL: set.URL()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	snapshots := engine.Watch(ctx)
+	defer func() {
+		cancel()
+		for range snapshots {
+		}
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	await(t, snapshots, "the primary up", func(s *Snapshot) bool { return s.Nodes[0].Reach.Contact == Up })
+	primary := set.Primary()
+	primary.Kill()
+	await(t, snapshots, "the primary down", func(s *Snapshot) bool { return s.Nodes[0].Reach.Contact != Up })
+	set.AwaitFailover(primary)
+	await(t, snapshots, "its successor up", func(s *Snapshot) bool { return s.Nodes[0].Reach.Contact == Up })
+}
+
 // TestPanicIsBlindness: a defect of a probe is no outage of its target, and ends nothing else.
 func TestPanicIsBlindness(t *testing.T) {
 	engine, err := New(Config{})

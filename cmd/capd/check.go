@@ -69,7 +69,11 @@ func (s settings) checkProduction() []error {
 		if err != nil {
 			continue // check has said so
 		}
-		if password, _ := parsed.User.Password(); password == "" {
+		password, _ := parsed.User.Password()
+		if query := parsed.Query(); query.Has("master_name") {
+			password = query.Get("password") // the other one is the Sentinels'
+		}
+		if password == "" {
 			found = append(found, unusable(node.name, "", "it has no password, and "+where))
 		}
 	}

@@ -93,6 +93,8 @@ func TestProductionRefuses(t *testing.T) {
 		"short key":   {"SECRET_KEY", "HUSH", "SECRET_KEY can't be used: it is short"},
 		"no password": {"DB_G1_URL", "redis://g1:6379", "DB_G1_URL can't be used: it has no password"},
 		"only a user": {"DB_G2_URL", "redis://user@g1:6379", "DB_G2_URL can't be used: it has no password"},
+		"only the Sentinels'": {"DB_G1_URL", "redis://:HUSH@s1:26379?master_name=m&replicas=2",
+			"DB_G1_URL can't be used: it has no password"},
 		"open writes": {"TOKENS_FILE", "", "TOKENS_FILE can't be used: anybody could write"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,9 +3,11 @@ package node_test
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/service"
 	"captop/service/node"
 	"captop/service/node/nodetest"
 )
@@ -46,6 +48,14 @@ func TestFormerPrimaryIsNotBelieved(t *testing.T) {
 	former.Pause()
 	set.AwaitFailover(former)
 	second := current(t, n, first.RunID)
+	config := node.DefaultConfig(service.G1, set.URL())
+	config.Timeout = 300 * time.Millisecond
+	plain, err := node.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	eventually(t, "a plain client finds the new primary", func() bool { return plain.Set(t.Context(), "session", "s", 0).Err() == nil })
 	eventually(t, "a write to the new primary", func() bool {
 		_, err := second.Run(node.Insist(within(t)), echo, []string{"k"}, "new")
 		return err == nil

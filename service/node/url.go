@@ -59,15 +59,14 @@ func NewClient(config Config) (*redis.Client, error) {
 	}
 	o := at.clientOptions(config, at.options.Addr)
 	if at.grouped() {
-		find := at.locator(config.Timeout)
-		dial := o.Dialer
-		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		find, dial := at.locator(config.Timeout), o.Dialer
+		o.Dialer = unseenFailures(config.Name, func(ctx context.Context, network, _ string) (net.Conn, error) {
 			addr, err := find(ctx)
 			if err != nil {
 				return nil, err
 			}
 			return dial(ctx, network, addr)
-		}
+		})
 	}
 	return redis.NewClient(o), nil
 }

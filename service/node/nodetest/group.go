@@ -107,7 +107,10 @@ func StartSentinels(t testing.TB, replicas int) *Sentinels {
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s.Sentinels = append(s.Sentinels, startSentinel(t, conf))
+		sentinel := startSentinel(t, conf)
+		// A member that comes back as a primary is corrected after four periods of 2 s: tests have no time for that.
+		sentinel.must([]any{"SENTINEL", "DEBUG", "INFO-PERIOD", 500, "PUBLISH-PERIOD", 300})
+		s.Sentinels = append(s.Sentinels, sentinel)
 	}
 	s.AwaitWhole()
 	return s
@@ -115,9 +118,28 @@ func StartSentinels(t testing.TB, replicas int) *Sentinels {
 
 // URL leads to the set by way of its Sentinels.
 func (s *Sentinels) URL() string {
-	url := fmt.Sprintf("redis://%s/0?master_name=%s&replicas=%d", s.Sentinels[0].addr, sentinelName, len(s.Members)-1)
-	for _, sentinel := range s.Sentinels[1:] {
-		url += "&addr=" + sentinel.addr
+	var addrs []string
+	for _, sentinel := range s.Sentinels {
+		addrs = append(addrs, sentinel.addr)
+	}
+	return s.urlBy(addrs)
+}
+
+// LinkedURL leads to the set by way of links to its Sentinels: who is cut off from them does not learn of a failover.
+func (s *Sentinels) LinkedURL() (string, []*Link) {
+	var addrs []string
+	var links []*Link
+	for _, sentinel := range s.Sentinels {
+		links = append(links, NewLink(s.t, sentinel.addr))
+		addrs = append(addrs, links[len(links)-1].Addr())
+	}
+	return s.urlBy(addrs), links
+}
+
+func (s *Sentinels) urlBy(addrs []string) string {
+	url := fmt.Sprintf("redis://%s/0?master_name=%s&replicas=%d", addrs[0], sentinelName, len(s.Members)-1)
+	for _, addr := range addrs[1:] {
+		url += "&addr=" + addr
 	}
 	return url
 }
