@@ -13,6 +13,7 @@ import (
 var (
 	ErrUnsupported = errors.New("this stack has no way to do that")
 	ErrNoPart      = errors.New("there is no such part in this stack")
+	ErrEmptied     = errors.New("the data folder is empty now")
 )
 
 // Verb is what can be done to a part.
@@ -77,6 +78,6 @@ type Data interface {
 	Save(ctx context.Context, to io.Writer) error
 
 	// Replace makes the content of a tar stream, with paths relative to the folder, all that the folder holds. Files get
-	// the owner that the folder has. When it fails, the folder is as it was before, or empty if the error says so.
+	// the owner that the folder has. When it fails, the folder is as it was before, or empty if the error is ErrEmptied.
 	Replace(ctx context.Context, from io.Reader) error
 }
