@@ -20,28 +20,37 @@ import (
 //
 // CAPTOP_LONG=5m runs it for that long; CAPTOP_SEED repeats a schedule.
 func TestAnswersAndConvergesUnderFaults(t *testing.T) {
-	length := 8 * time.Second
+	length, seed := chaosSettings(t)
+	c := newChaos(t, seed, newPair(t))
+	c.run(length, c.fault)
+	c.finish()
+}
+
+func chaosSettings(t *testing.T) (length time.Duration, seed uint64) {
+	length = 8 * time.Second
+	var err error
 	if text := os.Getenv("CAPTOP_LONG"); text != "" {
-		var err error
 		if length, err = time.ParseDuration(text); err != nil {
 			t.Fatalf("CAPTOP_LONG: %v", err)
 		}
 	}
-	seed := rand.Uint64()
+	seed = rand.Uint64()
 	if text := os.Getenv("CAPTOP_SEED"); text != "" {
-		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			t.Fatalf("CAPTOP_SEED: %v", err)
 		}
 	}
 	t.Logf("CAPTOP_SEED=%d CAPTOP_LONG=%s", seed, length)
-	c := newChaos(t, seed)
-	c.run(length)
+	return length, seed
+}
+
+// finish compares the nodes and tells what was tried.
+func (c *chaos) finish() {
 	c.converge()
-	t.Logf("%d writes, %d reads (the furthest behind by %s, the bound then %s), %d faults", c.writes.Load(), c.reads.Load(),
+	c.t.Logf("%d writes, %d reads (the furthest behind by %s, the bound then %s), %d faults", c.writes.Load(), c.reads.Load(),
 		c.worst, c.worstBound, len(c.faults))
 	if c.writes.Load() == 0 || c.reads.Load() == 0 || len(c.faults) == 0 {
-		t.Error("nothing was tried")
+		c.t.Error("nothing was tried")
 	}
 }
 
@@ -85,8 +94,8 @@ func (h *history) behind(n int, now time.Time) time.Duration {
 	return 0
 }
 
-func newChaos(t *testing.T, seed uint64) *chaos {
-	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: newPair(t)}
+func newChaos(t *testing.T, seed uint64, p *pair) *chaos {
+	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: p}
 	c.say("none yet")
 	for i := range c.instances {
 		c.instances[i].Store(c.pair.ready(t, fmt.Sprint("i", i)))
@@ -106,7 +115,8 @@ func (c *chaos) say(fault string) { c.present.Store(&fault) }
 
 func (c *chaos) any() *Store { return c.instances[rand.IntN(chaosInstances)].Load() }
 
-func (c *chaos) run(length time.Duration) {
+// run has clients write and read while faults come and go.
+func (c *chaos) run(length time.Duration, fault func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	for w := range chaosWriters {
@@ -126,7 +136,7 @@ func (c *chaos) run(length time.Duration) {
 		})
 	}
 	for end := time.Now().Add(length); time.Now().Before(end) && !c.t.Failed(); {
-		c.fault()
+		fault()
 	}
 	cancel()
 	clients.Wait()

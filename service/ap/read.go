@@ -10,6 +10,7 @@ import (
 
 	"captop/service"
 	"captop/service/layout"
+	"captop/service/node"
 )
 
 // answer is what one node said of one key.
@@ -18,6 +19,7 @@ type answer struct {
 	version stamp // zero where the node does not have the key
 	value   string
 	settled bool          // the node was reconciled when it answered
+	alone   bool          // the primary of a group that no majority of it is behind
 	age     time.Duration // upper bound of how far it was behind
 }
 
@@ -52,7 +54,7 @@ func (s *Store) Read(ctx context.Context, key string, options service.ReadOption
 	case errFirst != nil && errSecond != nil:
 		return service.Value{}, &service.Error{Code: service.CodeNodeUnavailable, Err: errors.Join(errFirst, errSecond),
 			Message: "neither node can be read; see /health for what is wrong with them"}
-	case errFirst != nil, errSecond == nil && a.version.before(b.version):
+	case errFirst != nil, errSecond == nil && (a.version.before(b.version) || a.alone && a.version == b.version):
 		return s.value(key, b)
 	}
 	return s.value(key, a)
@@ -95,6 +97,9 @@ func (s *Store) value(key string, a answer) (service.Value, error) {
 func (s *Store) readAt(ctx context.Context, which side, key string) (answer, error) {
 	name := s.nodes[which].Name()
 	ctx = s.insist(ctx, which)
+	if s.watch[which].heardLately(s.config.Now(), s.config.Timeout) {
+		ctx = node.Insist(ctx)
+	}
 	inc, err := s.nodes[which].Current(ctx)
 	if err != nil {
 		return answer{}, fmt.Errorf("reading at %s: %w", name, err)
@@ -112,7 +117,8 @@ func (s *Store) readAt(ctx context.Context, which side, key string) (answer, err
 		_, err := pipe.Exec(ctx)
 		return err
 	})
-	if err != nil {
+	alone := errors.Is(err, node.ErrUnconfirmed) && after.Err() == nil
+	if err != nil && !alone {
 		return answer{}, fmt.Errorf("reading at %s: %w", name, err)
 	}
 	own.clock = clock.Val().UnixMicro()
@@ -121,7 +127,10 @@ func (s *Store) readAt(ctx context.Context, which side, key string) (answer, err
 	settled, asof := own.settled, own.asof
 	own.readMeta(before.Val())
 	own.settled, own.asof = own.settled && settled, min(own.asof, asof)
-	a := answer{from: which, settled: own.settled, age: staleness(own, peer, s.config.Now())}
+	if alone {
+		own.settled = false // what the peer has carried over may have gone to another primary: its own word is left
+	}
+	a := answer{from: which, settled: own.settled, alone: alone, age: staleness(own, peer, s.config.Now())}
 	if r := texts(fields.Val()); r[0] != "" {
 		if a.version, err = parseStamp(r[0], r[1]); err != nil {
 			return answer{}, fmt.Errorf("reading at %s: %w", name, err)

@@ -37,6 +37,10 @@ func (s *Store) asof(which side) (own *view, at int64, ok bool) {
 	if own == nil || peer == nil || !own.settled || !peer.settled {
 		return nil, 0, false
 	}
+	complete := peer.complete()
+	if own.sent.Before(complete) {
+		complete = own.sent // later another primary of its group may have taken its place, and the peer's writes
+	}
 	// own.clock was read no later than own.got: taking it for got's reading errs towards an older instant.
-	return own, own.clock + peer.complete().Sub(own.got).Microseconds(), true
+	return own, own.clock + complete.Sub(own.got).Microseconds(), true
 }

@@ -17,6 +17,7 @@ import (
 type pair struct {
 	servers [2]*nodetest.Server
 	links   [2]*nodetest.Link
+	urls    [2]string     // of the nodes
 	openFor time.Duration // how long breakers stay OPEN
 }
 
@@ -26,6 +27,7 @@ func newPair(t testing.TB) *pair {
 	for i := range p.servers {
 		p.servers[i] = nodetest.Start(t)
 		p.links[i] = nodetest.NewLink(t, p.servers[i].Addr())
+		p.urls[i] = p.links[i].URL()
 	}
 	return p
 }
@@ -37,7 +39,7 @@ func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 	t.Helper()
 	var nodes [2]*node.Node
 	for i, nodeName := range []string{service.G1, service.G2} {
-		config := node.DefaultConfig(nodeName, p.links[i].URL())
+		config := node.DefaultConfig(nodeName, p.urls[i])
 		config.Timeout, config.BreakerOpenFor = testTimeout/2, p.openFor
 		config.Logger = slog.New(slog.DiscardHandler)
 		n, err := node.Open(config)

@@ -2,6 +2,7 @@ package ap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -63,6 +64,7 @@ type watch struct {
 	waiting  string    // why its reconciliation cannot go on
 	polls    int
 	probed   time.Time
+	heard    time.Time // of the last answer of a group's primary that no majority was behind
 	clockErr error
 }
 
@@ -100,6 +102,21 @@ func (w *watch) take(v *view, clockErr error) (news error) {
 	w.last, w.clockErr = v, clockErr
 	w.polls++
 	return news
+}
+
+// hear notes an answer that does not count.
+func (w *watch) hear(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.heard = now
+}
+
+// heardLately reports whether such an answer came a short while ago: reads may do with one. A poll that gets it takes
+// about as long as patience.
+func (w *watch) heardLately(now time.Time, patience time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return now.Sub(w.heard) < patience+answeredLately
 }
 
 // counting reports whether the next poll counts the queue.
@@ -172,6 +189,9 @@ func (s *Store) poll(ctx context.Context, which side) {
 		_, err := pipe.Exec(ctx)
 		return err
 	})
+	if errors.Is(err, node.ErrUnconfirmed) {
+		s.watch[which].hear(s.config.Now())
+	}
 	if err != nil {
 		return
 	}
