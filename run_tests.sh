@@ -14,6 +14,7 @@ need redis-benchmark redis-tools
 need tmux tmux
 need promtool prometheus
 need prometheus-alertmanager prometheus-alertmanager
+need haproxy haproxy
 need gcc gcc # the race detector links with it
 if docker info >/dev/null 2>&1; then
   need docker-compose docker-compose
@@ -32,7 +33,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   # Debian starts these as services, now and at each boot. The tests need the programs only, and ports of their own.
-  for service in redis-server prometheus prometheus-alertmanager; do
+  for service in redis-server prometheus prometheus-alertmanager haproxy; do
     case " ${missing[*]} " in *" $service "*) ;; *) continue ;; esac
     "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true # it may never have started
     "${as_root[@]}" update-rc.d "$service" disable

@@ -129,8 +129,12 @@ func TestExampleNamesEverySetting(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	own, composes, ok := strings.Cut(string(text), "# docker-compose.yml alone")
+	if !ok {
+		t.Fatal(".env.example has lost its part for docker-compose.yml")
+	}
 	var named, known []string
-	for _, found := range regexp.MustCompile(`(?m)^#?([A-Z][A-Z0-9_]+)=`).FindAllStringSubmatch(string(text), -1) {
+	for _, found := range regexp.MustCompile(`(?m)^#?([A-Z][A-Z0-9_]+)=`).FindAllStringSubmatch(own, -1) {
 		named = append(named, found[1])
 	}
 	for field := range fields() {
@@ -147,5 +151,14 @@ func TestExampleNamesEverySetting(t *testing.T) {
 	environ := environment(strings.Split(string(text), "\n"))
 	if _, err := load(environ); err != nil {
 		t.Errorf(".env.example as it is: %v", err)
+	}
+	compose, err := os.ReadFile("../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range regexp.MustCompile(`\$\{([A-Z0-9_]+):-([^}]*)\}`).FindAllStringSubmatch(string(compose), -1) {
+		if name, unless := found[1], found[2]; !slices.Contains(named, name) && !strings.Contains(composes, "#"+name+"="+unless+"\n") {
+			t.Errorf(".env.example does not tell %s, which is %q in docker-compose.yml unless set", name, unless)
+		}
 	}
 }

@@ -3,11 +3,15 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,59 +22,127 @@ import (
 // withoutDocker says that this machine has no engine; run_tests.sh sets it, and says so where everybody sees it.
 const withoutDocker = "CAPTOP_NO_DOCKER"
 
-// compose runs docker-compose on the project's file with images and ports of the test's own.
-func compose(t *testing.T, environ []string, args ...string) string {
+// airgapImages builds every image of the compose file without a registry, once for all tests, and gives the variables
+// that name them.
+var airgapImages = sync.OnceValues(func() ([]string, error) {
+	build := exec.Command("../../deploy/airgap/build.sh", "test")
+	build.Stderr = os.Stderr
+	output, err := build.Output()
+	if err != nil {
+		return nil, fmt.Errorf("building the images (a Docker engine is needed; without one set %s=1): %w", withoutDocker, err)
+	}
+	return strings.Fields(string(output)), nil
+})
+
+// stack is a Compose project of the project's own file, with images, ports and a name of its test's own.
+type stack struct {
+	project string
+	environ []string
+	edge    map[service.Mode]string // where HAProxy is published
+}
+
+// newStack makes the images and the secrets, and starts nothing. What is started is gone when the test ends.
+func newStack(t *testing.T, project string) *stack {
 	t.Helper()
-	command := exec.Command("docker-compose", append([]string{"-p", "captoptest"}, args...)...)
-	command.Dir, command.Env = root(t), append(os.Environ(), environ...)
+	if os.Getenv(withoutDocker) != "" {
+		t.Skip("no Docker engine here: run_tests.sh has said so")
+	}
+	images, err := airgapImages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stack{project: project, edge: map[service.Mode]string{}}
+	s.environ = append(slices.Clone(images), "COMPOSE_PROJECT_NAME="+project)
+	for mode, variable := range map[service.Mode]string{service.ModeCP: "CP_PORT", service.ModeAP: "AP_PORT"} {
+		port := freePort(t)
+		s.environ = append(s.environ, variable+"="+port)
+		s.edge[mode] = "http://127.0.0.1:" + port
+	}
+	s.sh(t, "deploy/secrets.sh")
+	t.Cleanup(func() {
+		s.sh(t, "docker-compose --profile monitoring --profile dr --profile backup --profile logging --profile tools down -v --remove-orphans -t 1")
+	})
+	return s
+}
+
+// sh runs a line of shell at the root of the project, as somebody types it who has put the variables into .env.
+func (s *stack) sh(t *testing.T, line string) string {
+	t.Helper()
+	command := exec.Command("bash", "-c", line)
+	command.Dir, command.Env = root(t), append(os.Environ(), s.environ...)
 	output, err := command.CombinedOutput()
 	if err != nil {
-		t.Fatalf("docker-compose %v: %v\n%s", args, err, output)
+		t.Fatalf("%s: %v\n%s", line, err, output)
 	}
 	return string(output)
 }
 
-// composeStack builds both images without a registry, brings the compose file up, writes and reads through both
-// services, takes db_g2 away, and looks at what the containers may do.
-func composeStack(t *testing.T) {
-	if os.Getenv(withoutDocker) != "" {
-		t.Skip("no Docker engine here: run_tests.sh has said so")
-	}
-	build := exec.Command(root(t) + "/deploy/airgap/build.sh")
-	build.Stderr = os.Stderr
-	output, err := build.Output()
+// stackSecret reads what deploy/secrets.sh has made.
+func stackSecret(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), "secrets", name))
 	if err != nil {
-		t.Fatalf("building the images (a Docker engine is needed; without one set %s=1): %v", withoutDocker, err)
+		t.Fatal(err)
 	}
-	environ := strings.Fields(strings.TrimPrefix(strings.TrimSpace(string(output)), "export "))
-	ports := map[string]string{}
-	for _, name := range []string{"CP_PORT", "AP_PORT", "G1_PORT", "G2_PORT"} {
-		ports[name] = freePort(t)
-		environ = append(environ, name+"="+ports[name])
-	}
-	compose(t, environ, "config", "-q")
-	t.Cleanup(func() { compose(t, environ, "down", "-v", "-t", "1") })
-	compose(t, environ, "up", "-d", "--no-build")
-	cp := api.NewClient("http://127.0.0.1:"+ports["CP_PORT"], "", nil)
-	ap := api.NewClient("http://127.0.0.1:"+ports["AP_PORT"], "", nil)
-	for _, client := range []*api.Client{cp, ap} {
-		writeUntil(t, client, func(err error) bool { return err == nil })
-	}
-	for _, id := range strings.Fields(compose(t, environ, "ps", "-q")) {
-		inspected, err := exec.Command("docker", "inspect", "-f", "{{.HostConfig.ReadonlyRootfs}} {{.Config.User}} {{.HostConfig.CapDrop}} {{.HostConfig.Memory}}", id).Output()
-		if err != nil {
-			t.Fatal(err)
+	return strings.TrimSpace(string(text))
+}
+
+// client speaks to a service through HAProxy.
+func (s *stack) client(t *testing.T, mode service.Mode) *api.Client {
+	return api.NewClient(s.edge[mode], stackSecret(t, "token_write"), nil)
+}
+
+// locked looks at what a container may do.
+func locked(t *testing.T, id string) {
+	t.Helper()
+	var all []struct {
+		Name   string
+		Config struct {
+			User string
+			Env  []string
 		}
-		fields := strings.Fields(string(inspected))
-		if len(fields) != 4 || fields[0] != "true" || fields[1] == "0:0" || fields[2] != "[ALL]" || fields[3] == "0" {
-			t.Errorf("container %.12s runs with %q; wanted a read-only root, a user, no capabilities, a memory limit", id, fields)
+		HostConfig struct {
+			ReadonlyRootfs              bool
+			CapDrop                     []string
+			Memory, NanoCpus, PidsLimit int64
+			LogConfig                   struct{ Config map[string]string }
+			PortBindings                map[string][]struct{ HostIp string }
+			RestartPolicy               struct{ Name string }
 		}
 	}
-	compose(t, environ, "kill", "db_g2")
-	writeUntil(t, cp, func(err error) bool { return err != nil })
-	writeUntil(t, ap, func(err error) bool { return err == nil })
-	compose(t, environ, "start", "db_g2")
-	writeUntil(t, cp, func(err error) bool { return err == nil })
+	output, err := exec.Command("docker", "inspect", id).Output()
+	if err == nil {
+		err = json.Unmarshal(output, &all)
+	}
+	if err != nil || len(all) != 1 {
+		t.Fatalf("inspecting %.12s: %v", id, err)
+	}
+	c, h := all[0], all[0].HostConfig
+	if user, _, _ := strings.Cut(c.Config.User, ":"); user == "" || user == "0" || user == "root" {
+		t.Errorf("%s runs as root", c.Name)
+	}
+	if !h.ReadonlyRootfs || !slices.Equal(h.CapDrop, []string{"ALL"}) || h.Memory == 0 || h.NanoCpus == 0 || h.PidsLimit == 0 {
+		t.Errorf("%s: %+v; wanted a read-only root, no capabilities, and limits", c.Name, h)
+	}
+	if h.LogConfig.Config["max-size"] != "10m" || h.LogConfig.Config["max-file"] != "3" {
+		t.Errorf("the log of %s grows: %v", c.Name, h.LogConfig.Config)
+	}
+	for port, bindings := range h.PortBindings {
+		for _, binding := range bindings {
+			if !strings.Contains(c.Name, "haproxy") || binding.HostIp != "127.0.0.1" {
+				t.Errorf("%s publishes %s on %q", c.Name, port, binding.HostIp)
+			}
+		}
+	}
+	for _, name := range []string{"redis.conf", "secret_key", "token_write"} {
+		text := stackSecret(t, name)
+		if name == "redis.conf" {
+			text = strings.Fields(text)[1]
+		}
+		if strings.Contains(string(output), text) {
+			t.Errorf("whoever may inspect %s reads the secret of %s", c.Name, name)
+		}
+	}
 }
 
 // writeUntil writes until the answer is as wanted.
@@ -108,7 +180,7 @@ func TestReadmeCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	rows := readmeRows()
+	rows := readmeRows(t)
 	seen, inside := 0, false
 	for scanner := bufio.NewScanner(file); scanner.Scan(); {
 		line := strings.TrimSpace(scanner.Text())

@@ -267,6 +267,14 @@ func (s settings) probeConfig() (probes.Config, error) {
 	return config, err
 }
 
+// find lets the config see the services: through a Prometheus, or wherever they are found.
+func (s settings) find(ctx context.Context, config *probes.Config) error {
+	if s.Prometheus != "" {
+		return s.usePrometheus(ctx, config)
+	}
+	return s.discover(ctx, config)
+}
+
 // discover has probes follow instances that come and go, where the settings name any. It ends with ctx.
 func (s settings) discover(ctx context.Context, config *probes.Config) error {
 	find := discovery.Config{Fixed: config.Targets.Services, File: s.Targets, Resolver: net.DefaultResolver}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,9 +18,13 @@ import (
 )
 
 // readmeRows says how each command of the README is run in this test.
-func readmeRows() map[string]func(*testing.T) {
+func readmeRows(t *testing.T) map[string]func(*testing.T) {
+	rows := map[string]func(*testing.T){}
+	for _, command := range guide(t) {
+		rows[command] = func(*testing.T) {} // TestGuide types it
+	}
 	again := func(args ...string) func(*testing.T) { return func(t *testing.T) { finishes(t, nil, args...) } }
-	return map[string]func(*testing.T){
+	maps.Copy(rows, map[string]func(*testing.T){
 		"go run ./cmd/captop demo": demoInTerminal,
 		"./run_tests.sh":           again("bash", "-n", "run_tests.sh"), // it is what runs this
 		"go run ./cmd/captop --cp http://localhost:5001 --ap http://localhost:5002": func(t *testing.T) {
@@ -72,7 +77,6 @@ func readmeRows() map[string]func(*testing.T) {
 		"go run ./cmd/captop backup take":   backups,
 		"go run ./cmd/captop backup list":   backups,
 		"go run ./cmd/captop backup verify": backups,
-		"docker-compose up -d":              composeStack,
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {
@@ -92,7 +96,8 @@ func readmeRows() map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
-	}
+	})
+	return rows
 }
 
 // recordedState is a state directory with a recording of two nodes.

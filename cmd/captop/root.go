@@ -85,12 +85,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
 	defer cancel()
-	if settings.Prometheus == "" {
-		err = settings.discover(ctx, &config)
-	} else {
-		err = settings.usePrometheus(ctx, &config)
-	}
-	if err != nil {
+	if err := settings.find(ctx, &config); err != nil {
 		return err
 	}
 	var kept recorder

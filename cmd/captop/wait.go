@@ -96,7 +96,7 @@ func openEngine(ctx context.Context, flags *flagSet) (*probes.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := settings.usePrometheus(ctx, &config); err != nil {
+	if err := settings.find(ctx, &config); err != nil {
 		return nil, err
 	}
 	return probes.New(config)
