@@ -23,9 +23,6 @@ import (
 	"captop/tui/cell"
 )
 
-// errNoBackup: a name of a backup is none of the folder's.
-var errNoBackup = errors.New("there is no such backup; captop backup list shows them")
-
 // leastEvery is the shortest time between two scheduled backups: each makes a node save all that it has.
 const leastEvery = 10 * time.Second
 
@@ -315,7 +312,7 @@ func choose(entries []backup.Entry, names []string) ([]backup.Entry, error) {
 	for _, name := range names {
 		at := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.File == filepath.Base(name) })
 		if at < 0 {
-			return nil, fmt.Errorf("%s: %w", name, errNoBackup)
+			return nil, fmt.Errorf("%s: %w", name, backup.ErrNoBackup)
 		}
 		chosen = append(chosen, entries[at])
 	}

@@ -18,13 +18,15 @@ import (
 	"time"
 
 	"captop/deploy/backup/rdb"
+	"captop/deploy/dbnode"
 )
 
 // Errors that callers tell apart.
 var (
-	ErrBusy    = errors.New("another captop works in this folder")
-	ErrNoSpace = errors.New("there is not enough room")
-	ErrDiffers = errors.New("the backup is not what its manifest says")
+	ErrBusy     = errors.New("another captop works in this folder")
+	ErrNoSpace  = errors.New("there is not enough room")
+	ErrDiffers  = errors.New("the backup is not what its manifest says")
+	ErrNoBackup = errors.New("there is no such backup; captop backup list shows them")
 )
 
 // Manifest is what is known of one backup. It is a JSON file beside the dump.
@@ -64,20 +66,31 @@ type Store struct {
 	Now func() time.Time
 }
 
-// locked runs f while no other process works in the folder, which is made if it is absent.
+// locked runs f while no other process works in the folder.
 func (s Store) locked(f func() error) error {
+	unlock, err := s.Lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f()
+}
+
+// Lock keeps other processes from working in the folder, which is made if it is absent, until unlock is called or this
+// process ends. ErrBusy where one works there. Take, Verify and Prune lock by themselves.
+func (s Store) Lock() (unlock func(), err error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
-		return fmt.Errorf("making the folder of backups: %w", err)
+		return nil, fmt.Errorf("making the folder of backups: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(s.Dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("locking the folder of backups: %w", err)
+		return nil, fmt.Errorf("locking the folder of backups: %w", err)
 	}
-	defer lock.Close() // and with it the lock, as the end of the process does
 	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("%w: %s", ErrBusy, s.Dir)
+		_ = lock.Close()
+		return nil, fmt.Errorf("%w: %s", ErrBusy, s.Dir)
 	}
-	return f()
+	return func() { _ = lock.Close() }, nil // and with it the lock, as the end of the process does
 }
 
 // Take makes a backup of a node and verifies it. It names each step to progress. What a backup that was killed left
@@ -91,7 +104,7 @@ func (s Store) Take(ctx context.Context, node, url string, progress func(step st
 		if m, err = s.fetch(ctx, node, url, progress); err != nil {
 			return fmt.Errorf("backing %s up: %w", node, err)
 		}
-		m, err = s.verify(ctx, m, progress)
+		m, err = s.verify(ctx, m, progress, nil)
 		return err
 	})
 	return m, err
@@ -101,7 +114,7 @@ func (s Store) Take(ctx context.Context, node, url string, progress func(step st
 func (s Store) fetch(ctx context.Context, node, url string, progress func(string)) (Manifest, error) {
 	began := s.Now()
 	m := Manifest{Format: manifestFormat, Node: node, TakenAt: began.UTC(), File: node + "-" + began.UTC().Format("20060102T150405.000Z") + ".rdb"}
-	before, err := ask(ctx, url)
+	before, err := dbnode.AskAt(ctx, url)
 	if err != nil {
 		return m, err
 	}
@@ -113,14 +126,14 @@ func (s Store) fetch(ctx context.Context, node, url string, progress func(string
 	if m.Content, m.SHA256, err = inspect(partial); err != nil {
 		return m, errors.Join(err, os.Remove(partial))
 	}
-	after, err := ask(ctx, url)
-	if err == nil && after.runID != before.runID {
-		err = fmt.Errorf("the node restarted meanwhile: run id %.8s, before %.8s", after.runID, before.runID)
+	after, err := dbnode.AskAt(ctx, url)
+	if err == nil && after.RunID != before.RunID {
+		err = fmt.Errorf("the node restarted meanwhile: run id %.8s, before %.8s", after.RunID, before.RunID)
 	}
 	if err != nil {
 		return m, errors.Join(err, os.Remove(partial))
 	}
-	m.RunID, m.Redis, m.Offsets = before.runID, before.version, [2]int64{before.offset, after.offset}
+	m.RunID, m.Redis, m.Offsets = before.RunID, before.Version, [2]int64{before.Offset, after.Offset}
 	m.Took = s.Now().Sub(began)
 	if err := os.Rename(partial, filepath.Join(s.Dir, m.File)); err != nil {
 		return m, fmt.Errorf("naming the dump: %w", err)

@@ -8,14 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"captop/deploy/dbnode"
 )
 
 // silence is how long a node may send nothing: it sends an empty line each second while it saves.
@@ -23,45 +22,6 @@ const silence = 30 * time.Second
 
 // errRefused: the node does not give its data away.
 var errRefused = errors.New("the node refuses")
-
-// standing is what a node says of itself at one moment.
-type standing struct {
-	runID, version string
-	offset         int64
-}
-
-// options reads a node's URL. Its errors never hold the URL, which may hold a password.
-func options(address string) (*redis.Options, error) {
-	o, err := redis.ParseURL(address)
-	var quoted *url.Error
-	if errors.As(err, &quoted) {
-		err = quoted.Err
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the node's URL: %w", err)
-	}
-	o.MaxRetries, o.DialerRetries, o.Protocol, o.DisableIdentity, o.ContextTimeoutEnabled = -1, 1, 2, true, true
-	return o, nil
-}
-
-// ask asks a node for its run and its place in the stream of writes.
-func ask(ctx context.Context, address string) (standing, error) {
-	o, err := options(address)
-	if err != nil {
-		return standing{}, err
-	}
-	client := redis.NewClient(o)
-	defer client.Close()
-	info, err := client.Info(ctx).Result()
-	if err != nil {
-		return standing{}, fmt.Errorf("asking the node about itself: %w", err)
-	}
-	s := standing{runID: field(info, "run_id"), version: field(info, "redis_version")}
-	if s.offset, err = strconv.ParseInt(field(info, "master_repl_offset"), 10, 64); err != nil {
-		return s, fmt.Errorf("reading master_repl_offset of INFO: %w", err)
-	}
-	return s, nil
-}
 
 // receive asks a node for a dump as a replica would, and puts it into a file that lasts.
 func (s Store) receive(ctx context.Context, address, path string, progress func(string)) (err error) {
@@ -104,7 +64,7 @@ func cause(ctx context.Context, err error) error {
 }
 
 func dial(ctx context.Context, address string) (net.Conn, error) {
-	o, err := options(address)
+	o, err := dbnode.Options(address)
 	if err != nil {
 		return nil, err
 	}

@@ -5,44 +5,57 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"captop/deploy/backup/rdb"
+	"captop/deploy/dbnode"
+	"captop/deploy/scratch"
 )
 
-// ErrNoServer says that there is no redis-server here to load a backup with.
-var ErrNoServer = errors.New("there is no redis-server here to load it with (Debian: apt install redis-server)")
+// Look is given a server that has loaded a backup.
+type Look func(ctx context.Context, loaded *redis.Client) error
 
 // Verify reads a backup's file again, compares it with its manifest, and has a scratch server load it. The manifest
 // that it writes and gives says that it is verified; an error takes that back.
 func (s Store) Verify(ctx context.Context, m Manifest, progress func(step string)) (Manifest, error) {
+	return s.VerifyAnd(ctx, m, progress, nil)
+}
+
+// VerifyAnd is Verify with a look at what was loaded. An error of the look is given, and says nothing about the backup.
+func (s Store) VerifyAnd(ctx context.Context, m Manifest, progress func(step string), look Look) (Manifest, error) {
 	err := s.locked(func() (err error) {
-		m, err = s.verify(ctx, m, progress)
+		m, err = s.verify(ctx, m, progress, look)
 		return err
 	})
 	return m, err
 }
 
-func (s Store) verify(ctx context.Context, m Manifest, progress func(string)) (Manifest, error) {
-	began := s.Now()
-	m.Verified = nil
-	proof, err := s.prove(ctx, m, progress)
+func (s Store) verify(ctx context.Context, m Manifest, progress func(string), look Look) (Manifest, error) {
+	began, before := s.Now(), m.Verified
+	var seen error
+	if look != nil {
+		inner := look
+		look = func(ctx context.Context, loaded *redis.Client) error { seen = inner(ctx, loaded); return nil }
+	}
+	proof, err := s.prove(ctx, m, progress, look)
 	if ctx.Err() != nil {
 		return m, ctx.Err() // nothing was found out: the manifest stays
 	}
+	if errors.Is(err, scratch.ErrNoServer) && before != nil {
+		return m, fmt.Errorf("verifying %s: %w", m.File, err) // nor here: it was loaded elsewhere
+	}
 	if err != nil {
+		m.Verified = nil
 		return m, errors.Join(fmt.Errorf("verifying %s: %w", m.File, err), s.write(m))
 	}
 	proof.At, proof.Took = s.Now().UTC(), s.Now().Sub(began)
 	m.Verified = &proof
-	return m, s.write(m)
+	return m, errors.Join(seen, s.write(m))
 }
 
-func (s Store) prove(ctx context.Context, m Manifest, progress func(string)) (Verification, error) {
+func (s Store) prove(ctx context.Context, m Manifest, progress func(string), look Look) (Verification, error) {
 	path := filepath.Join(s.Dir, m.File)
 	progress("comparing it with its manifest")
 	content, hash, err := inspect(path)
@@ -54,15 +67,11 @@ func (s Store) prove(ctx context.Context, m Manifest, progress func(string)) (Ve
 	case content.Keys != m.Content.Keys:
 		return Verification{}, fmt.Errorf("%w: it holds %d keys, %d in the manifest", ErrDiffers, content.Keys, m.Content.Keys)
 	}
-	return load(ctx, path, content, progress)
+	return load(ctx, path, content, progress, look)
 }
 
-// load has a server of its own, which nobody else can reach, load a dump, and compares what it holds then.
-func load(ctx context.Context, path string, content rdb.Summary, progress func(string)) (Verification, error) {
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		return Verification{}, ErrNoServer
-	}
+// load has a server of its own load a dump, and compares what it holds then. look sees the server, if it is not nil.
+func load(ctx context.Context, path string, content rdb.Summary, progress func(string), look Look) (Verification, error) {
 	dir, err := os.MkdirTemp("", "captop-verify-")
 	if err != nil {
 		return Verification{}, fmt.Errorf("making a folder for the scratch server: %w", err)
@@ -76,51 +85,21 @@ func load(ctx context.Context, path string, content rdb.Summary, progress func(s
 		return Verification{}, fmt.Errorf("giving the dump to the scratch server: %w", err)
 	}
 	progress("loading it into a scratch redis-server")
-	socket, log := filepath.Join(dir, "socket"), filepath.Join(dir, "log")
-	server := exec.CommandContext(ctx, binary, "--port", "0", "--unixsocket", socket, "--dir", dir, "--dbfilename", "dump.rdb",
-		"--save", "", "--appendonly", "no", "--logfile", log, "--loglevel", "warning")
-	if err := server.Start(); err != nil {
-		return Verification{}, fmt.Errorf("starting the scratch server: %w", err)
-	}
-	ended := make(chan struct{})
-	go func() { _ = server.Wait(); close(ended) }()
-	defer func() { _ = server.Process.Kill(); <-ended }()
-	v, err := held(ctx, socket, ended)
-	if errors.Is(err, errEnded) {
-		reason, _ := os.ReadFile(log)
-		err = fmt.Errorf("%w: %.300s", err, reason)
-	}
+	server, err := scratch.Start(ctx, dir, "--dbfilename", "dump.rdb", "--appendonly", "no")
 	if err != nil {
-		return v, err
+		return Verification{}, err
 	}
+	defer server.Stop()
+	standing, err := dbnode.Ask(ctx, server.Client())
+	if err != nil {
+		return Verification{}, err
+	}
+	v := Verification{Redis: standing.Version, Keys: standing.Keys}
 	if least := content.Keys - content.Expiring; v.Keys < least || v.Keys > content.Keys {
 		return v, fmt.Errorf("%w: the server holds %d keys, the dump %d (%d of them expire)", ErrDiffers, v.Keys, content.Keys, content.Expiring)
 	}
-	return v, nil
-}
-
-// errEnded: the scratch server did not take the dump.
-var errEnded = errors.New("the scratch server ended")
-
-// held waits until the server has loaded its dump, and counts.
-func held(ctx context.Context, socket string, ended <-chan struct{}) (Verification, error) {
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, MaxRetries: -1, DialerRetries: 1, Protocol: 2, DisableIdentity: true})
-	defer client.Close()
-	for {
-		if _, err := os.Stat(socket); err == nil {
-			info, err := client.Info(ctx).Result()
-			if err == nil && field(info, "loading") == "0" {
-				v := Verification{Redis: field(info, "redis_version")}
-				v.Keys, err = countKeys(info)
-				return v, err
-			}
-		}
-		select {
-		case <-ended:
-			return Verification{}, errEnded
-		case <-ctx.Done():
-			return Verification{}, ctx.Err()
-		case <-time.After(50 * time.Millisecond):
-		}
+	if look != nil {
+		err = look(ctx, server.Client())
 	}
+	return v, err
 }

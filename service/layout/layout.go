@@ -63,8 +63,10 @@ const CPSettled = "s"
 // The fields of a key's hash in CP beside CPSettled, as far as reading needs them.
 const (
 	CPVersion      = "n"  // the version that is the value
+	CPTransaction  = "t"  // the write that it came with
 	CPValue        = "v"  //
 	CPPromised     = "dn" // at the head: the version in flight
+	CPPromisedBy   = "dt" // at the head: the write that it comes with
 	CPPromisedText = "dv" // at the head: its value
 )
 

@@ -1,0 +1,58 @@
+package ap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/redis/go-redis/v9"
+
+	"captop/service/layout"
+)
+
+// Carry copies to a peer the registers that a node has marked for it, as the replicators do, and says how many there
+// were. For whoever is about to take the node's data away: writes are held at the node meanwhile (CLIENT PAUSE WRITE,
+// which holds scripts, too), so it is only read there, by plain commands. The marks stay.
+func Carry(ctx context.Context, from, to *redis.Client) (carried int, err error) {
+	for bucket := range layout.Buckets {
+		marked, err := from.ZRange(ctx, layout.APDirty(bucket), 0, -1).Result()
+		if err != nil {
+			return carried, fmt.Errorf("reading what is marked for the peer: %w", err)
+		}
+		for len(marked) > 0 {
+			n := min(moveKeys, len(marked))
+			if err := carryKeys(ctx, from, to, bucket, marked[:n]); err != nil {
+				return carried, err
+			}
+			carried += n
+			marked = marked[n:]
+		}
+	}
+	return carried, nil
+}
+
+func carryKeys(ctx context.Context, from, to *redis.Client, bucket int, keys []string) error {
+	registers := make([]*redis.SliceCmd, len(keys))
+	pipe := from.Pipeline()
+	for i, key := range keys {
+		registers[i] = pipe.HMGet(ctx, layout.APRegisters(bucket)+key, layout.APStamp, layout.APOrigin, layout.APValue)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+		return fmt.Errorf("reading registers for the peer: %w", err)
+	}
+	var names []string
+	var args []any
+	for i, key := range keys {
+		if r := texts(registers[i].Val()); len(r) == 3 && r[0] != "" { // else somebody deleted it by hand
+			names = append(names, layout.APRegisters(bucket)+key)
+			args = append(args, r[0], r[1], r[2])
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if err := to.Eval(ctx, mergeText, names, args...).Err(); err != nil {
+		return fmt.Errorf("writing registers to the peer: %w", err)
+	}
+	return nil
+}
