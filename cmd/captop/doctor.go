@@ -17,7 +17,7 @@ import (
 
 	"captop/deploy/backup"
 	"captop/deploy/doctor"
-	"captop/deploy/doctor/look"
+	"captop/deploy/doctor/sight"
 	"captop/deploy/prometheus"
 	"captop/probes"
 	"captop/probes/record"
@@ -93,7 +93,7 @@ func newDoctorCommand(std streams) *cobra.Command {
 }
 
 // looker is what doctor looks with, by flags and settings.
-func (o doctorOptions) looker(s settings) (*look.Looker, error) {
+func (o doctorOptions) looker(s settings) (*sight.Looker, error) {
 	config, err := s.probeConfig()
 	if err != nil {
 		return nil, err
@@ -107,8 +107,8 @@ func (o doctorOptions) looker(s settings) (*look.Looker, error) {
 		name := "app_" + string(target.Mode)
 		services[name] = append(services[name], target.URL)
 	}
-	return look.New(look.Config{Project: o.project, Services: services, Edges: o.edges, CA: o.ca, Rules: rules,
-		Nodes:      map[string]look.Node{service.G1: {URL: s.G1, Given: s.from["g1"] != ""}, service.G2: {URL: s.G2, Given: s.from["g2"] != ""}},
+	return sight.New(sight.Config{Project: o.project, Services: services, Edges: o.edges, CA: o.ca, Rules: rules,
+		Nodes:      map[string]sight.Node{service.G1: {URL: s.G1, Given: s.from["g1"] != ""}, service.G2: {URL: s.G2, Given: s.from["g2"] != ""}},
 		Prometheus: s.Prometheus, Alertmanager: s.Alertmanager,
 		Backups: knownBackups(o.backups), Polls: s.pollOnce})
 }

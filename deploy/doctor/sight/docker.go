@@ -1,4 +1,4 @@
-package look
+package sight
 
 import (
 	"archive/tar"

@@ -1,6 +1,6 @@
-// Package look is the eyes of captop doctor: containers through the Docker Engine, processes through /proc, nodes, edges
+// Package sight is the eyes of captop doctor: containers through the Docker Engine, processes through /proc, nodes, edges
 // and Prometheus over the network.
-package look
+package sight
 
 import (
 	"context"
