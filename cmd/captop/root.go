@@ -55,7 +55,8 @@ func newRoot(std streams) *cobra.Command {
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
 	root.MarkFlagsMutuallyExclusive("once", "plain")
 	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std), newBackupCommand(std),
-		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newDoctorCommand(std))
+		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
+		newDoctorCommand(std))
 	return root
 }
 

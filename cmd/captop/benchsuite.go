@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"captop/cmd/captop/suite"
+)
+
+func newSuiteCommand(std streams) *cobra.Command {
+	var options suite.Options
+	var path string
+	command := &cobra.Command{
+		Use:   "suite",
+		Short: "compare the pair with a bare server, redis-benchmark and webdis; for the repository",
+		Long: "suite builds capd from the repository that it runs in, starts everything that it compares on this machine, measures in\n" +
+			"turn, writes a table, and ends what it has started. It needs redis-server, redis-benchmark and webdis, and measures wrk\n" +
+			"where there is one.",
+		Args: cobra.NoArgs,
+	}
+	command.Flags().IntVar(&options.Rounds, "rounds", 5, "how often each is measured")
+	command.Flags().DurationVar(&options.Each, "each", 3*time.Second, "how long one measurement lasts")
+	command.Flags().StringVar(&path, "out", "deploy/bench/RESULTS.md", "file for the table; - prints it")
+	command.RunE = func(cmd *cobra.Command, _ []string) error {
+		if options.Rounds < 1 || options.Each < 100*time.Millisecond {
+			return fmt.Errorf("--rounds %d --each %s: give 1 round and 100ms or more", options.Rounds, options.Each)
+		}
+		self, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("finding this program: %w", err)
+		}
+		options.Say, options.Floor = std.err, func() *exec.Cmd { return exec.Command(self, "bench", "floor") }
+		table, err := suite.Run(cmd.Context(), options)
+		if err != nil {
+			return failed(std, err)
+		}
+		if path == "-" {
+			return printLine(std.out, table)
+		}
+		if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+			return failed(std, fmt.Errorf("writing the table: %w", err))
+		}
+		return printLine(std.out, "written to "+path)
+	}
+	return command
+}
+
+// floorAnswer is as long as capd's answer to a write.
+const floorAnswer = `{"key":"captop-bench:000000000000","version":"1763868000123456.817263","nodes":["db_g1","db_g2"],"outcome":"applied"}` + "\n"
+
+// newFloorCommand is the floor of the suite, in a process of its own: an HTTP server that does nothing.
+func newFloorCommand() *cobra.Command {
+	return &cobra.Command{Use: "floor ADDRESS", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+		return http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, floorAnswer)
+		}))
+	}}
+}
