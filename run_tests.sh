@@ -11,6 +11,7 @@ missing=()
 need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 need redis-server redis-server
 need redis-benchmark redis-tools
+need webdis webdis
 need tmux tmux
 need promtool prometheus
 need prometheus-alertmanager prometheus-alertmanager
@@ -33,7 +34,7 @@ if [ ${#missing[@]} -gt 0 ]; then
   "${as_root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
   # Debian starts these as services, now and at each boot. The tests need the programs only, and ports of their own.
-  for service in redis-server prometheus prometheus-alertmanager haproxy; do
+  for service in redis-server webdis prometheus prometheus-alertmanager haproxy; do
     case " ${missing[*]} " in *" $service "*) ;; *) continue ;; esac
     "${as_root[@]}" service "$service" stop >/dev/null 2>&1 || true # it may never have started
     "${as_root[@]}" update-rc.d "$service" disable

@@ -74,9 +74,26 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
+<<<<<<< HEAD
 		"go run ./cmd/captop backup take":   backups,
 		"go run ./cmd/captop backup list":   backups,
 		"go run ./cmd/captop backup verify": backups,
+=======
+		"go run ./cmd/captop backup take":                      backups,
+		"go run ./cmd/captop backup list":                      backups,
+		"go run ./cmd/captop backup verify":                    backups,
+		"go run ./cmd/captop bench cp":                         benches("bench", "cp"),
+		"go run ./cmd/captop bench ap --rate 2000 --reads 0.9": benches("bench", "ap", "--rate", "2000", "--reads", "0.9"),
+		"go run ./cmd/captop bench cp --compare ap --reads 0":  benches("bench", "cp", "--compare", "ap", "--reads", "0"),
+		"go run ./cmd/captop bench suite": func(t *testing.T) {
+			table := filepath.Join(t.TempDir(), "results.md")
+			finishes(t, nil, "go", "run", "./cmd/captop", "bench", "suite", "--rounds", "1", "--each", "200ms", "--out", table)
+			if text, err := os.ReadFile(table); err != nil || !strings.Contains(string(text), "| CP writes ÷ bare server ") {
+				t.Fatalf("it wrote %s, %v", text, err)
+			}
+		},
+		"docker-compose up -d": composeStack,
+>>>>>>> bd60f8c (captop bench and its suite: tests, README, the baseline)
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {
@@ -98,6 +115,20 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 		},
 	})
 	return rows
+}
+
+// benches runs bench as it is typed, for a moment, on a pair of the test's.
+func benches(args ...string) func(*testing.T) {
+	return func(t *testing.T) {
+		pair := startPair(t)
+		cp, ap := pair.urls()
+		awaitSettled(t, cp)
+		awaitSettled(t, ap)
+		args := slices.Concat([]string{"go", "run", "./cmd/captop"}, args, []string{"--cp", cp, "--ap", ap, "--yes", "--duration", "500ms"})
+		if output := finishes(t, nil, args...); !strings.Contains(output, "requests/s") || strings.Contains(output, "failed:") {
+			t.Fatalf("it printed %s", output)
+		}
+	}
 }
 
 // recordedState is a state directory with a recording of two nodes.

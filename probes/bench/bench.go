@@ -81,7 +81,8 @@ func Run(ctx context.Context, target Target, plan Plan, progress func(Progress))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan struct{})
-	go r.watch(ended, progress)
+	var watching sync.WaitGroup
+	watching.Go(func() { r.watch(ended, progress) })
 	// A request in flight is not cut off at the end: it is part of what was measured.
 	stop := context.AfterFunc(ctx, func() { r.over.Store(true) })
 	defer stop()
@@ -91,7 +92,8 @@ func Run(ctx context.Context, target Target, plan Plan, progress func(Progress))
 	}
 	group.Wait()
 	took := time.Since(r.start)
-	ended <- struct{}{} // so that watch has ended, and the last point is in
+	close(ended)
+	watching.Wait() // the last point is in
 	r.countUnsent()
 	return r.result(took), ctx.Err()
 }
