@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -56,11 +58,16 @@ const floorAnswer = `{"key":"captop-bench:000000000000","version":"1763868000123
 
 // newFloorCommand is the floor of the suite, in a process of its own: an HTTP server that does nothing.
 func newFloorCommand() *cobra.Command {
-	return &cobra.Command{Use: "floor ADDRESS", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-		return http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &cobra.Command{Use: "floor ADDRESS", Hidden: true, Args: cobra.ExactArgs(1), RunE: func(cmd *cobra.Command, args []string) error {
+		server := &http.Server{Addr: args[0], Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, floorAnswer)
-		}))
+		})}
+		defer context.AfterFunc(cmd.Context(), func() { _ = server.Close() })()
+		if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
 	}}
 }

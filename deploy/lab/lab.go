@@ -25,11 +25,23 @@ type Lab struct {
 
 // Open makes an empty lab. Close it.
 func Open() (*Lab, error) {
-	dir, err := os.MkdirTemp("", "captop-lab-*")
+	removeLeftovers()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("captop-lab-%d-*", os.Getpid()))
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for the lab: %w", err)
 	}
 	return &Lab{dir: dir}, nil
+}
+
+// removeLeftovers removes the folders of labs whose processes were killed.
+func removeLeftovers() {
+	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), "captop-lab-*")) // the pattern is well formed
+	for _, dir := range dirs {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(dir), "captop-lab-%d-", &pid); err == nil && errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			_ = os.RemoveAll(dir)
+		}
+	}
 }
 
 // Close ends every process and removes the folder.

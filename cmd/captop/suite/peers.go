@@ -60,7 +60,8 @@ const fresh = 1_000_000_000
 
 // peers are what redis-benchmark and wrk are asked to do. A script that cannot be found is left out, and that is said.
 func (s *stage) peers(ctx context.Context) ([]*row, error) {
-	writes, reads := strconv.Itoa(40_000), strconv.Itoa(80_000)
+	// About as long as the other measurements.
+	writes, reads := strconv.Itoa(int(30_000*s.options.Each.Seconds())), strconv.Itoa(int(50_000*s.options.Each.Seconds()))
 	rows := []*row{
 		s.redisBenchmark("redis-benchmark SET", s.scratch, keys, "-n", reads, "-t", "set"),
 		s.redisBenchmark("redis-benchmark GET", s.scratch, keys, "-n", reads, "-t", "get"),
