@@ -74,11 +74,6 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
-<<<<<<< HEAD
-		"go run ./cmd/captop backup take":   backups,
-		"go run ./cmd/captop backup list":   backups,
-		"go run ./cmd/captop backup verify": backups,
-=======
 		"go run ./cmd/captop backup take":                      backups,
 		"go run ./cmd/captop backup list":                      backups,
 		"go run ./cmd/captop backup verify":                    backups,
@@ -92,8 +87,6 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it wrote %s, %v", text, err)
 			}
 		},
-		"docker-compose up -d": composeStack,
->>>>>>> bd60f8c (captop bench and its suite: tests, README, the baseline)
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {
