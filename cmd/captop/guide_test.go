@@ -107,6 +107,13 @@ func TestGuide(t *testing.T) {
 		done
 		exit 1
 	done`)
+
+	r.types(t, "deploy/airgap/build.sh 2")
+	under := startLoad(t, r.stack)
+	r.types(t, "go run ./cmd/captop rollout captop/capd:2")
+	if failed, asked := under.failures(); len(failed) > 0 || asked < 1000 {
+		t.Errorf("%d of %d requests failed during a rollout, the first one: %s", len(failed), asked, failed[0])
+	}
 	if len(r.left) > 0 {
 		t.Errorf("nobody has typed %q", r.left)
 	}

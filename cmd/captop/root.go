@@ -56,7 +56,7 @@ func newRoot(std streams) *cobra.Command {
 	root.MarkFlagsMutuallyExclusive("once", "plain")
 	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std), newBackupCommand(std),
 		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
-		newDoctorCommand(std))
+		newDoctorCommand(std), newRolloutCommand(std))
 	return root
 }
 
