@@ -48,7 +48,7 @@ func newBackupCommand(std streams) *cobra.Command {
 		return nil
 	}
 	command.AddCommand(newBackupTakeCommand(&store, std), newBackupListCommand(&store, std), newBackupVerifyCommand(&store, std),
-		newBackupPruneCommand(&store, std))
+		newBackupPruneCommand(&store, std), newBackupRestoreCommand(&store, std), newBackupUndoCommand(&store, std))
 	return command
 }
 

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"captop/service"
+	"captop/service/api"
+)
+
+// redisNodes are two real containers of a Compose project, each with AOF, a volume, and a port on the loopback interface.
+type redisNodes struct {
+	project string
+	url     map[string]string
+}
+
+// engine runs a docker command.
+func engine(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("docker", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("docker %q: %v: %s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func startRedisNodes(t *testing.T) redisNodes {
+	t.Helper()
+	if os.Getenv("CAPTOP_NO_DOCKER") != "" {
+		t.Skip("no Docker engine here: run_tests.sh has said so")
+	}
+	const image = "captop/test-restore:latest"
+	// An image of this machine's redis-server and nothing else.
+	line := `tar -C / -chf - $(ldd $(command -v redis-server) | grep -o '/[^ ]*' | sed 's|^/||') "$(command -v redis-server | sed 's|^/||')" | docker import - ` + image
+	if out, err := exec.Command("bash", "-c", line).CombinedOutput(); err != nil {
+		t.Fatalf("making an image: %v: %s", err, out)
+	}
+	server, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := redisNodes{project: fmt.Sprintf("captop-restore-%d", os.Getpid()), url: map[string]string{}}
+	for _, name := range []string{service.G1, service.G2} {
+		container, address := n.project+"_"+name, freeAddress(t)
+		engine(t, "run", "-d", "--name", container, "--label", "com.docker.compose.project="+n.project, "--label", "com.docker.compose.service="+name,
+			"-v", container+":/data", "-p", address+":6379", image, server, "--dir", "/data", "--appendonly", "yes", "--requirepass", "secret")
+		t.Cleanup(func() {
+			_ = exec.Command("docker", "rm", "-f", "-v", container).Run()
+			_ = exec.Command("docker", "volume", "rm", container).Run()
+		})
+		n.url[name] = "redis://:secret@" + address
+	}
+	return n
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// TestRestoreCommands: a backup of a container whose volume is lost goes back into it, is taken back, and both nodes go
+// back in time, by commands alone.
+func TestRestoreCommands(t *testing.T) {
+	nodes := startRedisNodes(t)
+	binary := filepath.Join(t.TempDir(), "capd")
+	if out, err := exec.Command("go", "build", "-o", binary, "captop/cmd/capd").CombinedOutput(); err != nil {
+		t.Fatalf("building capd: %v\n%s", err, out)
+	}
+	start := func(mode string) string {
+		address := freeAddress(t)
+		daemon := exec.Command(binary, "--mode", mode)
+		daemon.Env = append(os.Environ(), "LISTEN_ADDR="+address, "DB_G1_URL="+nodes.url[service.G1], "DB_G2_URL="+nodes.url[service.G2])
+		if err := daemon.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
+		return "http://" + address
+	}
+	services := []string{start("cp"), start("ap")}
+	each := func(what string, do func(c *api.Client) error) {
+		t.Helper()
+		for _, url := range services {
+			// A session of its own each time: one that has written refuses to read what went back in time.
+			c, err := api.NewClient(url, "", nil), error(nil)
+			for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+				if err = do(c); err == nil {
+					break
+				}
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+	}
+	write := func(value string) {
+		t.Helper()
+		each("writing", func(c *api.Client) error { _, err := c.Write(t.Context(), "k", []byte(value)); return err })
+	}
+	reads := func(value string) {
+		t.Helper()
+		for _, at := range []string{service.G1, service.G2} {
+			each("reading at "+at, func(c *api.Client) error {
+				got, err := c.Read(t.Context(), "k", service.ReadOptions{Node: at})
+				if err == nil && got.Value.Value != value {
+					err = fmt.Errorf("it is %q, wanted %q", got.Value.Value, value)
+				}
+				return err
+			})
+		}
+	}
+	state := t.TempDir()
+	t.Setenv("XDG_STATE_HOME", state)
+	expect := func(wantCode int, want string, args ...string) string {
+		t.Helper()
+		args = append([]string{"backup"}, args...)
+		args = append(args, "--g1", nodes.url[service.G1], "--g2", nodes.url[service.G2])
+		code, out, problem := capture(t, args...)
+		if code != wantCode || !strings.Contains(out+problem, want) || strings.Contains(out+problem, "secret") {
+			t.Fatalf("captop %q ended with %d, wanted %d and %q:\n%s%s", args, code, wantCode, want, out, problem)
+		}
+		return out
+	}
+	write("old")
+	reads("old")
+	expect(0, "db_g2: verified", "take")
+	write("new")
+	expect(exitUsage, "give the node", "restore")
+	expect(exitUsage, "is no node", "restore", "db_g3")
+	expect(1, "there is nothing to finish", "restore", "--resume")
+	expect(exitUsage, "say --yes", "restore", "db_g2")
+	plan := expect(0, "docker", "restore", "db_g2", "--dry-run")
+	if !strings.Contains(plan, "the base of a new AOF") {
+		t.Errorf("the plan is\n%s", plan)
+	}
+	expect(1, "there is no restore to take back", "undo", "--yes")
+	container := nodes.project + "_" + service.G2
+	engine(t, "stop", container)
+	expect(0, "done: restore of db_g2 in ", "restore", "db_g2", "--yes")
+	reads("new")
+	expect(0, "done: undo of db_g2 in ", "undo", "--yes")
+	reads("new")
+	expect(0, "done: restore of db_g1 and db_g2 in ", "restore", "--both", "--yes")
+	reads("old")
+	expect(0, "done: undo of db_g1 and db_g2 in ", "undo", "--yes")
+	reads("new")
+	text, err := os.ReadFile(filepath.Join(state, "captop", "journal.jsonl"))
+	if err != nil || strings.Count(string(text), `"outcome":"done"`) != 4 {
+		t.Errorf("the journal is %s, %v", text, err)
+	}
+}
