@@ -79,7 +79,7 @@ func newBenchCommand(std streams) *cobra.Command {
 	flags.BoolVar(&o.yes, "yes", false, "do not ask")
 	flags.BoolVar(&o.yesRemote, "yes-remote", false, "go to another host than those configured and this one, too")
 	o.flags = bindOnly(flags, "cp", "ap", "targets", "token", "token_file")
-	command.AddCommand(newSuiteCommand(std), newFloorCommand())
+	command.AddCommand(newSuiteCommand(std), newScaleCommand(std), newFloorCommand())
 	return command
 }
 

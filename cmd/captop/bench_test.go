@@ -115,6 +115,9 @@ func TestBenchRefuses(t *testing.T) {
 		{[]string{"cp", "--compare", "http://192.0.2.1:5001", "--yes"}, "If it is yours to measure, add --yes-remote"},
 		{[]string{"http://localhost.example.com:5001", "--yes"}, "is neither this host nor configured"},
 		{[]string{"cp", "--token-file", "/nowhere/at/all", "--yes"}, "reading the token: open /nowhere/at/all"},
+		{[]string{"scale", "--keys", "5,4"}, "--keys [5 4]: give numbers above 0, rising"},
+		{[]string{"scale", "--instances", "0"}, "--instances [0]: give numbers above 0, rising"},
+		{[]string{"scale", "--each", "1ms"}, "--each 1ms: give 100ms or more"},
 		{[]string{"suite", "--rounds", "0"}, "--rounds 0 --each 3s: give 1 round and 100ms or more"},
 	} {
 		code, out, problem := capture(t, append([]string{"bench"}, c.args...)...)

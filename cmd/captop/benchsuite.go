@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -42,13 +43,51 @@ func newSuiteCommand(std streams) *cobra.Command {
 		if err != nil {
 			return failed(std, err)
 		}
-		if path == "-" {
-			return printLine(std.out, table)
+		return keepTable(std, path, table)
+	}
+	return command
+}
+
+// keepTable writes a table to a file, or prints it where that is -.
+func keepTable(std streams, path, table string) error {
+	if path == "-" {
+		return printLine(std.out, table)
+	}
+	if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
+		return failed(std, fmt.Errorf("writing the table: %w", err))
+	}
+	return printLine(std.out, "written to "+path)
+}
+
+func newScaleCommand(std streams) *cobra.Command {
+	var options suite.ScaleOptions
+	var path string
+	command := &cobra.Command{
+		Use:   "scale",
+		Short: "measure writes with more and more keys and instances; for the repository",
+		Long: "scale builds capd from the repository that it runs in, puts keys on two nodes of its own, and measures writes, latency and\n" +
+			"memory. Ten million keys take some 10 GiB of memory and as much of disk: what does not fit is left out, and that is said.",
+		Args: cobra.NoArgs,
+	}
+	command.Flags().IntSliceVar(&options.Keys, "keys", []int{10_000, 1_000_000, 10_000_000}, "how many keys, rising")
+	command.Flags().IntSliceVar(&options.Instances, "instances", []int{1, 3, 10}, "how many instances, rising")
+	command.Flags().DurationVar(&options.Each, "each", 3*time.Second, "how long one measurement lasts")
+	command.Flags().StringVar(&path, "out", "deploy/bench/SCALE.md", "file for the table; - prints it")
+	command.RunE = func(cmd *cobra.Command, _ []string) error {
+		for name, list := range map[string][]int{"keys": options.Keys, "instances": options.Instances} {
+			if len(list) == 0 || list[0] < 1 || !slices.IsSorted(list) {
+				return fmt.Errorf("--%s %v: give numbers above 0, rising", name, list)
+			}
 		}
-		if err := os.WriteFile(path, []byte(table), 0o644); err != nil {
-			return failed(std, fmt.Errorf("writing the table: %w", err))
+		if options.Each < 100*time.Millisecond {
+			return fmt.Errorf("--each %s: give 100ms or more", options.Each)
 		}
-		return printLine(std.out, "written to "+path)
+		options.Say = std.err
+		table, err := suite.Scale(cmd.Context(), options)
+		if err != nil {
+			return failed(std, err)
+		}
+		return keepTable(std, path, table)
 	}
 	return command
 }

@@ -87,6 +87,19 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it wrote %s, %v", text, err)
 			}
 		},
+		"go run ./cmd/captop bench scale": func(t *testing.T) {
+			table := filepath.Join(t.TempDir(), "scale.md")
+			finishes(t, nil, "go", "run", "./cmd/captop", "bench", "scale", "--keys", "100,2000", "--instances", "1,2", "--each", "200ms", "--out", table)
+			text, err := os.ReadFile(table)
+			if err != nil || strings.Count(string(text), "| CP ")+strings.Count(string(text), "| AP ") != 8 || strings.Contains(string(text), "Not measured") {
+				t.Fatalf("it wrote %s, %v", text, err)
+			}
+		},
+		"CAPTOP_LONG=1h go test -timeout 2h -v -run Soak ./deploy/lab": func(t *testing.T) {
+			if output := finishes(t, nil, "go", "test", "-list", "Soak", "./deploy/lab"); !strings.Contains(output, "TestSoak\n") { // ./deploy/lab runs it
+				t.Fatalf("the soak tests are %q", output)
+			}
+		},
 		"CAPTOP_LONG=5m go test -timeout 60m -v -run 'Linearizable|Faults' ./service/cp ./service/ap": func(t *testing.T) {
 			output := finishes(t, []string{"CAPTOP_LONG=1s"}, "go", "test", "-timeout", "60m", "-v", "-run", "Linearizable|Faults", "./service/cp", "./service/ap")
 			for _, want := range []string{"--- PASS: TestLinearizable", "seed", "Faults"} {

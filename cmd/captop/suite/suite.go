@@ -4,7 +4,6 @@ package suite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -144,18 +143,8 @@ const patience = 2 * time.Minute
 func (s *stage) settle(ctx context.Context) error {
 	begun := time.Now()
 	for _, p := range []*lab.Process{s.cp, s.ap} {
-		client := api.NewClient(p.URL(), "", nil)
-		for limit := begun.Add(patience); ; time.Sleep(20 * time.Millisecond) {
-			body, err := client.Health(ctx)
-			if err == nil && settled(body) {
-				break
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if time.Now().After(limit) {
-				return fmt.Errorf("%s did not settle within %s: %w", p.URL(), patience, errors.Join(err, fmt.Errorf("%+v", body.Nodes)))
-			}
+		if err := await(ctx, p.URL()); err != nil {
+			return err
 		}
 	}
 	s.drained = append(s.drained, time.Since(begun))

@@ -24,9 +24,9 @@ func (s *stage) table(rows []*row) string {
 	}
 	var b strings.Builder
 	b.WriteString("# What the pair can do, measured\n\nWritten by `go run ./cmd/captop bench suite`. Figures of one machine: compare ratios, not rates.\n\n")
-	b.WriteString(Machine(s.options.Rounds, s.options.Each))
-	fmt.Fprintf(&b, "- Sent: %d connections, values of %d bytes, %d keys; as fast as answered. The client, the services and all Redis nodes share the machine.\n",
-		connections, valueBytes, keys)
+	b.WriteString(machine())
+	fmt.Fprintf(&b, "- Sent: %d connections, values of %d bytes, %d keys; as fast as answered. The client, the services and all Redis nodes share the machine.\n"+
+		"- %d rounds, %s a measurement, in turn.\n", connections, valueBytes, keys, s.options.Rounds, s.options.Each)
 	others := bench.SpreadOf(s.others)
 	fmt.Fprintf(&b, "- Other programs used %.0f %% of the busy time meanwhile (median of the measurements; %.0f to %.0f %%).\n\n",
 		100*others.Median, 100*others.Min, 100*others.Max)
@@ -137,10 +137,10 @@ func longest(all []time.Duration) (longest time.Duration) {
 	return longest
 }
 
-// Machine says on what, when and of what something was measured.
-func Machine(rounds int, each time.Duration) string {
+// machine says on what, when and of what something was measured.
+func machine() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "- Date: %s; commit %s; %d rounds, %s a measurement, in turn.\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), commit(), rounds, each)
+	fmt.Fprintf(&b, "- Date: %s; commit %s.\n", time.Now().UTC().Format("2006-01-02 15:04 UTC"), commit())
 	fmt.Fprintf(&b, "- Machine: %s, %d processors, %s, %s.\n", processor(), runtime.NumCPU(), memory(), first("uname", "-sr"))
 	fmt.Fprintf(&b, "- With: %s; %s; webdis %s.\n", runtime.Version(), redisVersion(), first("dpkg-query", "-W", "-f", "${Version}", "webdis"))
 	return b.String()
