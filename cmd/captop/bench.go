@@ -195,7 +195,7 @@ func (o benchOptions) ask(targets []benchTarget, std streams) error {
 		}
 	}
 	p := o.plan
-	text := fmt.Sprintf("This loads %s with %d connections", strings.Join(where, " and "), p.Connections)
+	text := fmt.Sprintf("This loads %s\nwith %d connections", strings.Join(where, " and "), p.Connections)
 	if p.Rate > 0 {
 		text += fmt.Sprintf(" and %.0f requests a second", p.Rate)
 	}
@@ -225,7 +225,7 @@ func (o benchOptions) measure(ctx context.Context, targets []benchTarget, std st
 			return err
 		}
 		if o.plan.Reads > 0 {
-			filled, err := bench.Fill(ctx, t.Target, o.plan, bar(std.err, t.Name+": writing the keys"))
+			filled, err := bench.Fill(ctx, t.Target, o.plan, bar(std.err, "writing keys of "+t.Name))
 			if err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ func (o benchOptions) measure(ctx context.Context, targets []benchTarget, std st
 	results := make([][]bench.Result, len(targets))
 	for round := range o.rounds {
 		for i, t := range targets {
-			result, err := bench.Run(ctx, t.Target, o.plan, bar(std.err, fmt.Sprintf("%s, round %d of %d", t.Name, round+1, o.rounds)))
+			result, err := bench.Run(ctx, t.Target, o.plan, bar(std.err, fmt.Sprintf("round %d of %d, %s", round+1, o.rounds, t.Name)))
 			if err != nil {
 				return err
 			}
@@ -294,23 +294,23 @@ func complaint(results ...bench.Result) error {
 	return fmt.Errorf("%d of %d requests failed", bad, requests)
 }
 
-// bar draws a progress bar on a terminal; elsewhere there is none.
+// bar draws a progress bar on a terminal, in one line of 80 cells at most; elsewhere there is none.
 func bar(w io.Writer, title string) func(bench.Progress) {
 	file, ok := w.(*os.File)
 	if !ok || !isatty.IsTerminal(file.Fd()) {
 		return nil
 	}
 	return func(p bench.Progress) {
-		const width = 20
+		const width, most = 20, 79
 		done := int(p.Share * width)
-		text := fmt.Sprintf("%s [%s%s] %3.0f %%  %.0f/s  p99 %s", title, strings.Repeat("#", done), strings.Repeat("-", width-done),
-			100*p.Share, p.Rate(), millis(p.P99))
+		text := fmt.Sprintf("[%s%s] %3.0f %%  %.0f/s  p99 %s", strings.Repeat("#", done), strings.Repeat("-", width-done), 100*p.Share, p.Rate(), millis(p.P99))
 		if p.Failed > 0 {
 			text += fmt.Sprintf("  %d failed", p.Failed)
 		}
+		text += "  " + title
 		if p.Share >= 1 {
 			text = ""
 		}
-		fmt.Fprint(w, "\r\x1b[K"+text)
+		fmt.Fprint(w, "\r\x1b[K"+text[:min(len(text), most)])
 	}
 }

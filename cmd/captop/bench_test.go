@@ -1,13 +1,17 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +66,7 @@ func TestBench(t *testing.T) {
 		}
 	}
 	code, out, problem := capture(t, "bench", cp, "--compare", ap, "--cp", cp, "--ap", ap, "--yes", "--requests", "300", "--keys", "50", "--rounds", "3", "--rate", "3000")
-	for _, want := range []string{"50 connections, open loop at 3000 requests/s, 50 % reads, 50 keys (uniform), values of 100 bytes", "A: " + cp, "B: " + ap,
+	for _, want := range []string{"50 connections, open loop at 3000 requests/s, 50 % reads,\n50 keys (uniform), values of 100 bytes", "A: " + cp, "B: " + ap,
 		"3 rounds A B", "requests/s", "p99.9", "B/A"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Fatalf("exit %d, no %q in %s%s", code, want, out, problem)
@@ -186,4 +190,70 @@ func TestBenchOnTerminal(t *testing.T) {
 	s.Wait("requests/s answered well")
 	s.Wait("closed loop")
 	s.Wait("ended with 0")
+}
+
+// TestSuiteKilled: what the suite has started ends with it, also after kill -9.
+func TestSuiteKilled(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "captop")
+	if out, err := exec.Command("go", "build", "-o", binary, "captop/cmd/captop").CombinedOutput(); err != nil {
+		t.Fatalf("building captop: %v\n%s", err, out)
+	}
+	killed := exec.Command(binary, "bench", "suite", "--out", filepath.Join(t.TempDir(), "results.md"))
+	said, err := killed.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := killed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = killed.Process.Kill(); _ = killed.Wait() })
+	for lines := bufio.NewScanner(said); lines.Scan() && !strings.HasPrefix(lines.Text(), "round 1"); {
+	}
+	started := childrenOf(t, killed.Process.Pid)
+	if len(started) < 7 { // three nodes, two services, webdis, the bare server
+		t.Fatalf("it has %d processes", len(started))
+	}
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for limit := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		started = slices.DeleteFunc(started, ended)
+		if len(started) == 0 {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("the processes %v outlived the suite", started)
+		}
+	}
+}
+
+// childrenOf are the processes that one has started.
+func childrenOf(t *testing.T, parent int) (children []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, stat := range stats {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if fields := statFields(pid); len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
+			children = append(children, pid)
+		}
+	}
+	return children
+}
+
+// statFields are state, parent and what follows of a process; none where it is gone.
+func statFields(pid int) []string {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+}
+
+// ended: a process is gone, or nobody has asked yet how it ended.
+func ended(pid int) bool {
+	fields := statFields(pid)
+	return len(fields) == 0 || fields[0] == "Z"
 }

@@ -39,17 +39,16 @@ func (o benchOptions) planText() string {
 	if p.Rate > 0 {
 		loop = fmt.Sprintf("open loop at %.0f requests/s", p.Rate)
 	}
-	return fmt.Sprintf("%d connections, %s, %.0f %% reads, %d keys (%s), values of %d bytes",
+	return fmt.Sprintf("%d connections, %s, %.0f %% reads,\n%d keys (%s), values of %d bytes",
 		p.Connections, loop, 100*p.Reads, p.Keys, o.keys, p.ValueBytes)
 }
 
 // resultText is a run for people to read.
 func resultText(r bench.Result) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %.0f requests/s answered well over %.1f s; %d answered, %d failed\n", r.Target, r.Rate, r.Seconds, r.Answered, r.Failed)
+	fmt.Fprintf(&b, "%s\n%.0f requests/s answered well over %.1f s; %d answered, %d failed\n", r.Target, r.Rate, r.Seconds, r.Answered, r.Failed)
 	if r.Unsent > 0 {
-		fmt.Fprintf(&b, "%d more were due and found no connection free: the target (or this client) cannot keep up with that rate,\n"+
-			"and their latency counts as long as they had waited at the end\n", r.Unsent)
+		fmt.Fprintf(&b, "%d more were due and found no connection free: the target (or this client)\ncannot keep up with that rate; they count with how long they had waited at the end\n", r.Unsent)
 	}
 	b.WriteString("\n")
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -72,9 +71,9 @@ func resultText(r bench.Result) string {
 		}
 	}
 	if r.Loop == "closed" {
-		b.WriteString("\nLatency counts from sending (closed loop): a stall delays one request per connection. --rate N shows what users meet.\n")
+		b.WriteString("\nLatency counts from sending (closed loop): a stall delays one request for each\nconnection. --rate N shows what users meet.\n")
 	} else {
-		b.WriteString("\nLatency counts from when each request was due (open loop): coordinated omission is corrected.\n")
+		b.WriteString("\nLatency counts from when each request was due (open loop): coordinated omission\nis corrected.\n")
 	}
 	return b.String()
 }
@@ -155,7 +154,7 @@ func (o benchOptions) printComparison(out io.Writer, a, b []bench.Result) error 
 		return printJSON(out, c)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s\nA: %s\nB: %s\n%d rounds A B, %.1f s each; medians, and of the ratios B/A also the least and the largest\n\n",
+	fmt.Fprintf(&text, "%s\nA: %s\nB: %s\n%d rounds A B, %.1f s each: medians; of the ratios also the least and the largest\n\n",
 		o.planText(), a[0].Target, b[0].Target, len(a), bench.SpreadOf(bench.Figures(a, func(r bench.Result) float64 { return r.Seconds })).Median)
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tA\tB\tB/A\tleast\tlargest\t")

@@ -67,8 +67,8 @@ type Progress struct {
 	Point         // of the time since the last Progress
 }
 
-// Run sends what the plan says and tells what came of it. Where progress is not nil, it is called now and then, from one
-// goroutine. A run that ctx ends early is told as far as it came, with ctx's error.
+// Run sends what the plan says and tells what came of it. Where progress is not nil, it is called now and then, and at the
+// end with a Share of 1, from one goroutine. A run that ctx ends early is told as far as it came, with ctx's error.
 func Run(ctx context.Context, target Target, plan Plan, progress func(Progress)) (Result, error) {
 	if err := plan.Check(); err != nil {
 		return Result{}, err

@@ -108,7 +108,10 @@ func (r *run) watch(ended <-chan struct{}, progress func(Progress)) {
 	for {
 		select {
 		case <-ended:
-			r.books.point(time.Now())
+			p := r.books.point(time.Now())
+			if progress != nil {
+				progress(Progress{Share: 1, Point: p})
+			}
 			return
 		case now := <-ticker.C:
 			p := r.books.point(now)

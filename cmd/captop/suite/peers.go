@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -25,28 +24,6 @@ import (
 	"captop/service"
 	"captop/service/api"
 )
-
-// usage adds up what the lab's processes, this process and its ended children have used, and the whole machine.
-func (s *stage) usage() (u usage, err error) {
-	if u.all, err = lab.MachineCPU(); err != nil {
-		return u, err
-	}
-	for _, p := range s.Processes() {
-		used, err := lab.CPU(p.PID())
-		if err != nil {
-			return u, err
-		}
-		u.ours += used
-	}
-	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
-		var r syscall.Rusage
-		if err := syscall.Getrusage(who, &r); err != nil {
-			return u, fmt.Errorf("reading what was used: %w", err)
-		}
-		u.ours += time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	}
-	return u, nil
-}
 
 // random is what redis-benchmark replaces by a random number of 12 digits, and zeros is such a number: key 0's.
 const (

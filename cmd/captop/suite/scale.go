@@ -35,6 +35,7 @@ type rung struct {
 	result    bench.Result
 	resident  int64 // of all instances, bytes
 	nodes     [2]nodeUse
+	others    float64 // share of the machine that other programs used
 }
 
 // nodeUse is what a node says of itself.
@@ -217,7 +218,11 @@ func (l *ladder) rung(ctx context.Context, instances int) (r rung, err error) {
 	}
 	r = rung{mode: l.mode, keys: l.keys, instances: instances}
 	plan := bench.Plan{Connections: connections, Keys: l.keys, ValueBytes: valueBytes, Duration: l.options.Each, Timeout: 10 * time.Second}
-	if r.result, err = bench.Run(ctx, target, plan, nil); err != nil {
+	r.others, err = others(l.Lab, func() (err error) {
+		r.result, err = bench.Run(ctx, target, plan, nil)
+		return err
+	})
+	if err != nil {
 		return r, err
 	}
 	for _, i := range l.instances {
@@ -275,13 +280,14 @@ func scaleTable(options ScaleOptions, rungs []rung, missing []string) string {
 	b.WriteString("# What grows with what\n\nWritten by `go run ./cmd/captop bench scale`. Figures of one machine, whose processors client, instances and nodes share.\n\n")
 	b.WriteString(machine())
 	fmt.Fprintf(&b, "- Sent: writes only, %d connections over all instances, values of %d bytes, each key as likely; as fast as answered, %s each time.\n"+
-		"- The keys were put on both nodes in pipelines, past the services, as these would have left them.\n\n", connections, valueBytes, options.Each)
+		"- The keys were put on both nodes in pipelines, past the services, as these would have left them.\n"+
+		"- The last column is the share of the busy processor time that other programs took meanwhile: where it is large, so is the error.\n\n", connections, valueBytes, options.Each)
 	b.WriteString(grid(func(line func(cells ...string)) {
-		line("", "keys", "instances", "writes/s", "p50 ms", "p99 ms", "failed", "all instances, MiB", "db_g1, MiB", "db_g2, MiB", "clients of db_g1")
+		line("", "keys", "instances", "writes/s", "p50 ms", "p99 ms", "failed", "all instances, MiB", "db_g1, MiB", "db_g2, MiB", "clients of db_g1", "others")
 		for _, r := range rungs {
 			line(strings.ToUpper(string(r.mode)), strconv.Itoa(r.keys), strconv.Itoa(r.instances), fmt.Sprintf("%.0f", r.result.Rate),
 				milliseconds(r.result.All.P50), milliseconds(r.result.All.P99), strconv.FormatInt(r.result.Failed, 10), mebibytes(r.resident),
-				mebibytes(r.nodes[0].memory), mebibytes(r.nodes[1].memory), strconv.FormatInt(r.nodes[0].clients, 10))
+				mebibytes(r.nodes[0].memory), mebibytes(r.nodes[1].memory), strconv.FormatInt(r.nodes[0].clients, 10), fmt.Sprintf("%.0f %%", 100*r.others))
 		}
 	}))
 	b.WriteString("\n")

@@ -165,22 +165,13 @@ func (s *stage) measure(ctx context.Context, r *row) (bench.Result, error) {
 	if err := s.settle(ctx); err != nil {
 		return bench.Result{}, err
 	}
-	before, err := s.usage()
-	if err != nil {
-		return bench.Result{}, err
-	}
-	result, err := r.run(ctx)
-	if err != nil {
-		return result, err
-	}
-	after, err := s.usage()
-	if err != nil {
-		return result, err
-	}
-	if all := after.all - before.all; all > 0 {
-		s.others = append(s.others, max(0, float64(all-(after.ours-before.ours))/float64(all)))
-	}
-	return result, nil
+	var result bench.Result
+	share, err := others(s.Lab, func() (err error) {
+		result, err = r.run(ctx)
+		return err
+	})
+	s.others = append(s.others, share)
+	return result, err
 }
 
 // rows are all that is measured, in the order of a round.
@@ -217,6 +208,3 @@ func (s *stage) rows(ctx context.Context) ([]*row, error) {
 	peers, err := s.peers(ctx)
 	return append(rows, peers...), err
 }
-
-// usage is processor time so far.
-type usage struct{ all, ours time.Duration }
