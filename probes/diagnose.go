@@ -18,8 +18,16 @@ type finding struct {
 	byDesign  bool
 	next      string
 	keys      []string
-	about     string // the node that it is about, where what follows from it would only repeat it
-	follows   string // the node from whose trouble it follows
+	about     string   // the node that it is about, where what follows from it would only repeat it
+	follows   string   // the node from whose trouble it follows
+	of        member // the one that it is about, where others may have the same
+}
+
+// member is what a finding is about: of the same mode, others may have the same trouble with the same part.
+type member struct {
+	name string
+	mode service.Mode
+	part string
 }
 
 // rank orders severities for a verdict: what captop cannot tell may be bad, so it comes before a warning.
@@ -54,6 +62,7 @@ func Diagnose(s *Snapshot) Verdict {
 		return Verdict{Situation: "ok", Severity: OK, Sentence: allWell(s), NextStep: "Nothing to do."}
 	}
 	slices.SortStableFunc(found, func(a, b finding) int { return rank(b.severity) - rank(a.severity) })
+	found = together(found)
 	worst := found[0]
 	fires = slices.DeleteFunc(fires, func(alert finding) bool { return rank(alert.severity) <= rank(worst.severity) })
 	found = slices.Insert(found, 1, fires...) // the screen's severity is theirs, so they are not left without a word
@@ -74,6 +83,31 @@ func Diagnose(s *Snapshot) Verdict {
 		v.Also = append(v.Also[:alsoLimit:alsoLimit], fmt.Sprintf("And %d more findings like these.", more))
 	}
 	return v
+}
+
+// together says once what is the matter with several instances of a mode: of the first in full, of the others by name.
+func together(found []finding) []finding {
+	type kind struct {
+		situation, part string
+		severity        Severity
+		mode            service.Mode
+	}
+	first, others := map[kind]int{}, map[int][]string{}
+	var left []finding
+	for _, f := range found {
+		what := kind{strings.TrimPrefix(f.situation, short(f.of.name)), f.of.part, f.severity, f.of.mode}
+		if i, again := first[what]; again && f.of.name != "" {
+			others[i] = append(others[i], f.of.name)
+			left[i].since = earliest(left[i].since, f.since)
+			continue
+		}
+		first[what] = len(left)
+		left = append(left, f)
+	}
+	for i, names := range others {
+		left[i].sentence += fmt.Sprintf(" The same of %s.", and(names))
+	}
+	return left
 }
 
 func allWell(s *Snapshot) string {
@@ -164,7 +198,7 @@ func serviceFindings(s *Snapshot) []finding {
 		if svc.Reach.Contact == Up && svc.Status != "draining" && !svc.Draining {
 			continue
 		}
-		f := finding{since: svc.Reach.Since, severity: Critical, situation: short(svc.Name) + "_" + svc.Reach.Contact.String()}
+		f := finding{since: svc.Reach.Since, severity: Critical, situation: short(svc.Name) + "_" + svc.Reach.Contact.String(), of: member{svc.Name, svc.Mode, ""}}
 		if taking[svc.Mode] > 0 {
 			f.severity = Warning
 		}
@@ -225,7 +259,7 @@ func unexplained(s *Snapshot) []finding {
 		if svc.Status != "degraded" {
 			severity = Critical
 		}
-		found = append(found, finding{situation: short(svc.Name) + "_" + svc.Status, severity: severity,
+		found = append(found, finding{situation: short(svc.Name) + "_" + svc.Status, severity: severity, of: member{svc.Name, svc.Mode, ""},
 			sentence: fmt.Sprintf("%s says that it is %s, and captop does not see why.", svc.Name, svc.Status),
 			next:     "Read its log."})
 	}

@@ -97,6 +97,11 @@ func TestVerdicts(t *testing.T) {
 		{"g2 is a replica", func(s *stack) { replace(s, service.G2, "role:master", "role:slave") }, "g2_replica", Critical, false, "replica"},
 		{"AOF fails", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok", "aof_last_write_status:err") },
 			"g1_aof_failed", Critical, false, "append-only"},
+		{"AOF is not told of", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok\r\n", "") }, "g1_disk_untold", Unknown, false,
+			"no usable aof_last_write_status"},
+		{"no AOF to tell of", func(s *stack) {
+			replace(s, service.G1, "aof_enabled:1\r\naof_last_write_status:ok\r\n", "aof_enabled:0\r\n")
+		}, "ok", OK, false, ""},
 		{"memory short", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1050") }, "g1_memory", Warning, false, "95 %"},
 		{"out of memory", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction") },
 			"g1_out_of_memory", Critical, false, "refuses writes (OOM)"},

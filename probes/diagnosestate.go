@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func breakerFindings(s *Snapshot) []finding {
 			!nodeUp(s, link.Node) {
 			return
 		}
-		f := finding{situation: short(svc.Name) + "_breaker", severity: Warning, since: b.Value.Since, follows: link.Node,
+		f := finding{situation: short(svc.Name) + "_breaker", severity: Warning, since: b.Value.Since, follows: link.Node, of: member{svc.Name, svc.Mode, link.Node},
 			sentence: fmt.Sprintf("%s's breaker before %s is %s, though the node answers: it is about to try it again.",
 				svc.Name, link.Node, b.Value.State),
 			next: "Wait for the breaker's next probe."}
@@ -121,10 +122,15 @@ func redisFindings(s *Snapshot) []finding {
 		if info.Role != "master" {
 			add("replica", Critical, "runs as a replica, which refuses writes.", "Make it a master again: REPLICAOF NO ONE.")
 		}
-		if !info.Persistence.AOFWriteOK {
+		untold := info.Persistence.Untold
+		if len(untold) > 0 {
+			add("disk_untold", Unknown, fmt.Sprintf("does not say whether it can write to its disk: its INFO has no usable %s.", and(untold)),
+				"See its log, and whether what answers there is Redis itself.")
+		}
+		if !info.Persistence.AOFWriteOK && !slices.Contains(untold, aofStatus) {
 			add("aof_failed", Critical, "cannot write its append-only file: Redis refuses writes.", "Check its disk: space, permissions, errors.")
 		}
-		if !info.Persistence.RDBSaveOK {
+		if !info.Persistence.RDBSaveOK && !slices.Contains(untold, rdbStatus) {
 			add("rdb_failed", Warning, "could not save its last snapshot to disk; by default Redis refuses writes then (MISCONF).",
 				"Check its disk and memory; then BGSAVE.")
 		}
@@ -173,7 +179,7 @@ func identityFindings(s *Snapshot) []finding {
 				strings.HasPrefix(id, theirs) || strings.HasPrefix(theirs, id) {
 				return
 			}
-			found = append(found, finding{situation: short(n.Name) + "_other", severity: Warning,
+			found = append(found, finding{situation: short(n.Name) + "_other", severity: Warning, of: member{svc.Name, svc.Mode, ""},
 				sentence: fmt.Sprintf("captop's %s is not the one that %s uses: their run ids differ.", n.Name, svc.Name),
 				next:     fmt.Sprintf("Compare captop's address for %s with the service's.", n.Name)})
 		})
@@ -181,7 +187,7 @@ func identityFindings(s *Snapshot) []finding {
 	for _, svc := range s.Services {
 		if wanted, told := service.ModeAP, strings.HasPrefix(svc.Name, "app_ap"); svc.Reach.Contact == Up &&
 			(told && svc.Mode != wanted || strings.HasPrefix(svc.Name, "app_cp") && svc.Mode == wanted) {
-			found = append(found, finding{situation: short(svc.Name) + "_mode", severity: Warning,
+			found = append(found, finding{situation: short(svc.Name) + "_mode", severity: Warning, of: member{svc.Name, svc.Mode, ""},
 				sentence: fmt.Sprintf("The service configured as %s runs in mode %s.", svc.Name, svc.Mode),
 				next:     "Correct the addresses given with --cp and --ap, or the service's mode."})
 		}
@@ -201,7 +207,7 @@ func trafficFindings(s *Snapshot) []finding {
 			if e.Value > criticalErrors && svc.Rate.Value*svc.Window.Seconds() >= fewRequests {
 				severity = Critical
 			}
-			f := finding{situation: short(svc.Name) + "_errors", severity: severity,
+			f := finding{situation: short(svc.Name) + "_errors", severity: severity, of: member{svc.Name, svc.Mode, ""},
 				sentence: fmt.Sprintf("%s answered %s of the requests of the last %s with an error.", svc.Name, percent(e.Value), Span(svc.Window)),
 				next:     "Its log names each refusal with its cause."}
 			if s.At.Sub(svc.FailedAt) > quietPolls*s.Poll {
@@ -213,7 +219,7 @@ func trafficFindings(s *Snapshot) []finding {
 			found = append(found, f)
 		}
 		if l := svc.Latency; l.Freshness(s.At, s.Poll) != FreshnessUnknown && l.Value.P99 > LatencyLimit {
-			found = append(found, finding{situation: short(svc.Name) + "_slow", severity: Warning,
+			found = append(found, finding{situation: short(svc.Name) + "_slow", severity: Warning, of: member{svc.Name, svc.Mode, ""},
 				sentence: fmt.Sprintf("%s is slow: its p99 is %s, beyond %s.", svc.Name, Span(l.Value.P99), Span(LatencyLimit)),
 				next:     "Compare the nodes' answer times, then the load."})
 		}
@@ -254,7 +260,7 @@ func clockFindings(s *Snapshot) []finding {
 		if svc.ClockSkew.Value < 0 {
 			direction = "behind"
 		}
-		found = append(found, finding{situation: short(svc.Name) + "_clock", severity: Warning,
+		found = append(found, finding{situation: short(svc.Name) + "_clock", severity: Warning, of: member{svc.Name, svc.Mode, ""},
 			sentence: fmt.Sprintf("%s's clock is %s %s captop's.", svc.Name, Span(svc.ClockSkew.Value.Abs()), direction),
 			next:     "Set the clock of its host (NTP): app_ap refuses writes whose times cannot be ordered."})
 	}
@@ -275,12 +281,12 @@ func versionFindings(s *Snapshot) []finding {
 			continue
 		}
 		if other.Version != svc.Version {
-			found = append(found, finding{situation: "versions", severity: Warning,
+			found = append(found, finding{situation: "versions", severity: Warning, of: member{svc.Name, svc.Mode, svc.Version},
 				sentence: fmt.Sprintf("%s runs version %s, and %s runs %s.", other.Name, other.Version, svc.Name, svc.Version),
 				next:     "Finish the rollout, or roll it back."})
 		}
 		if other.Limit.Known && svc.Limit.Known && other.Limit.Value != svc.Limit.Value {
-			found = append(found, finding{situation: "limits", severity: Warning,
+			found = append(found, finding{situation: "limits", severity: Warning, of: member{svc.Name, svc.Mode, svc.Limit.Value.String()},
 				sentence: fmt.Sprintf("%s marks answers stale beyond %s, and %s beyond %s.", other.Name, Span(other.Limit.Value), svc.Name, Span(svc.Limit.Value)),
 				next:     "Give all instances the same MAX_STALENESS_MS."})
 		}
@@ -301,7 +307,7 @@ func targetFindings(s *Snapshot) []finding {
 func silenceFindings(s *Snapshot) []finding {
 	var found []finding
 	eachLink(s, func(svc Service, link Link) {
-		f := finding{situation: short(svc.Name) + "_silent", severity: Unknown, follows: link.Node}
+		f := finding{situation: short(svc.Name) + "_silent", severity: Unknown, follows: link.Node, of: member{svc.Name, svc.Mode, link.Node}}
 		fresh := func(at time.Time) bool { return Read(0, at).Freshness(s.At, s.Poll) == Fresh } // else partFindings has it
 		switch {
 		case fresh(svc.HealthAt) && link.Seen.Freshness(s.At, s.Poll) != Fresh:
@@ -335,7 +341,7 @@ func partFindings(s *Snapshot) []finding {
 			if part.problem == "" && Read(0, part.at).Freshness(s.At, s.Poll) == Fresh {
 				continue
 			}
-			found = append(found, finding{situation: short(svc.Name) + "_part", severity: Unknown, since: part.at,
+			found = append(found, finding{situation: short(svc.Name) + "_part", severity: Unknown, since: part.at, of: member{svc.Name, svc.Mode, part.path},
 				sentence: fmt.Sprintf("captop gets nothing usable from %s%s: %s.", svc.Name, part.path, orElse(part.problem, "no fresh answer")),
 				next:     "What it would show is not known; see the service's log."})
 		}

@@ -71,6 +71,10 @@ type Engine struct {
 	state   *State
 	closers []io.Closer
 
+	asking  map[string]bool // jobs whose answers have not been taken in
+	answers chan answers
+	running sync.WaitGroup
+
 	rulesTold       string    // why the file of rules could not be read, as told last
 	acksTold        string    // why the acknowledgements could not be read, as told last
 	targetsTold     string    // why instances could not be looked up, as told last
@@ -87,7 +91,7 @@ func New(config Config) (*Engine, error) {
 		config.Now = time.Now
 	}
 	// An attempt ends before the next begins, so that a target that hangs is shown hung within two polls.
-	e := &Engine{config: config, timeout: min(config.Poll*9/10, maxTimeout)}
+	e := &Engine{config: config, timeout: min(config.Poll*9/10, maxTimeout), asking: map[string]bool{}, answers: make(chan answers)}
 	transport := newTransport()
 	e.client = &http.Client{Transport: transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -151,10 +155,15 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Snapshot {
 	out := make(chan *Snapshot, 1)
 	go func() {
 		defer close(out)
+		defer e.running.Wait()
+		patience := e.config.Poll / 2
+		if e.config.Collect != nil {
+			patience = e.timeout // a Prometheus is all that is asked
+		}
 		ticker := time.NewTicker(e.config.Poll)
 		defer ticker.Stop()
 		for {
-			snap := e.cycle(ctx)
+			snap := e.cycle(ctx, patience)
 			if ctx.Err() != nil {
 				return
 			}
@@ -175,50 +184,41 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Snapshot {
 
 // Once polls twice, one poll apart, since rates need two looks. The error is the context's.
 func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
-	e.cycle(ctx)
+	defer e.running.Wait()
+	e.cycle(ctx, 2*e.timeout)
 	select {
 	case <-time.After(e.config.Poll):
 	case <-ctx.Done():
 	}
-	snap := e.cycle(ctx)
+	snap := e.cycle(ctx, 2*e.timeout)
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("looking at the stack: %w", err)
 	}
 	return snap, nil
 }
 
-// cycle asks everything at once, takes the answers in as they come, and concludes.
-func (e *Engine) cycle(ctx context.Context) *Snapshot {
+// answers are what one job brought.
+type answers struct {
+	of     string
+	inputs []Input
+}
+
+// cycle asks everything at once, takes the answers in as they come, and concludes: once all are there, or when patience
+// ends, so that one target that hangs does not keep the others from being seen. What comes later is of the next poll.
+func (e *Engine) cycle(ctx context.Context, patience time.Duration) *Snapshot {
 	var poll []Input
+	take := func(in Input) {
+		poll = append(poll, in)
+		e.state.Apply(in)
+	}
 	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput, e.targetsInput, e.acksInput} {
 		if in, news := own(); news {
-			poll = append(poll, in)
-			e.state.Apply(in)
+			take(in)
 		}
 	}
-	inputs := make(chan Input)
-	var running sync.WaitGroup
-	jobs := slices.Concat(e.jobs, e.serving)
-	spread := min(time.Duration(len(jobs))*spreadEach, e.config.Poll/3)
-	for i, j := range jobs {
-		running.Go(func() {
-			// Many at once would keep the processor from everything else, the screen above all.
-			if wait := spread * time.Duration(i) / time.Duration(len(jobs)); wait > spreadFrom {
-				time.Sleep(wait)
-			}
-			inputs <- e.attempt(ctx, j, e.timeout-spread)
-		})
-	}
-	if e.config.Collect != nil {
-		running.Go(func() { e.collect(ctx, inputs) })
-	}
-	go func() { running.Wait(); close(inputs) }()
-	for in := range inputs {
-		if ctx.Err() == nil {
-			poll = append(poll, in)
-			e.state.Apply(in)
-		}
-	}
+	e.late(take)
+	e.askAll(ctx)
+	e.gather(ctx, patience, take)
 	at := e.now()
 	if ctx.Err() == nil {
 		e.recorded(at, poll)
@@ -226,12 +226,73 @@ func (e *Engine) cycle(ctx context.Context) *Snapshot {
 	return e.state.Snapshot(at)
 }
 
-// collect asks the source that is seen through.
-func (e *Engine) collect(ctx context.Context, inputs chan<- Input) {
-	ctx, cancel := context.WithTimeout(ctx, e.timeout)
-	defer cancel()
-	for _, in := range e.config.Collect(ctx) {
-		inputs <- in
+// askAll begins an attempt for all that is not being asked still.
+func (e *Engine) askAll(ctx context.Context) {
+	jobs := slices.Concat(e.jobs, e.serving)
+	spread := min(time.Duration(len(jobs))*spreadEach, e.config.Poll/3)
+	for i, j := range jobs {
+		e.begin(ctx, j.target+" "+string(j.part), func() []Input {
+			// Many at once would keep the processor from everything else, the screen above all.
+			if wait := spread * time.Duration(i) / time.Duration(len(jobs)); wait > spreadFrom {
+				time.Sleep(wait)
+			}
+			return []Input{e.attempt(ctx, j, e.timeout-spread)}
+		})
+	}
+	if e.config.Collect != nil {
+		e.begin(ctx, e.config.Prometheus, func() []Input {
+			ctx, cancel := context.WithTimeout(ctx, e.timeout)
+			defer cancel()
+			return e.config.Collect(ctx)
+		})
+	}
+}
+
+func (e *Engine) begin(ctx context.Context, of string, ask func() []Input) {
+	if e.asking[of] {
+		return
+	}
+	e.asking[of] = true
+	e.running.Go(func() {
+		select {
+		case e.answers <- answers{of, ask()}:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// late takes in what came too late for the last poll.
+func (e *Engine) late(take func(Input)) {
+	for {
+		select {
+		case got := <-e.answers:
+			e.took(got, take)
+		default:
+			return
+		}
+	}
+}
+
+func (e *Engine) took(got answers, take func(Input)) {
+	delete(e.asking, got.of)
+	for _, in := range got.inputs {
+		take(in)
+	}
+}
+
+// gather takes answers in until all are there, until patience ends, or ctx.
+func (e *Engine) gather(ctx context.Context, patience time.Duration, take func(Input)) {
+	end := time.NewTimer(patience)
+	defer end.Stop()
+	for len(e.asking) > 0 {
+		select {
+		case got := <-e.answers:
+			e.took(got, take)
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

@@ -144,6 +144,35 @@ func TestANodeBehindSentinels(t *testing.T) {
 	await(t, snapshots, "its successor up", func(s *Snapshot) bool { return s.Nodes[0].Reach.Contact == Up })
 }
 
+// TestOneThatHangsHoldsNobodyUp: the others are seen meanwhile, and what hangs is said to.
+func TestOneThatHangsHoldsNobodyUp(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	g1 := nodetest.Start(t)
+	engine, err := New(Config{Poll: deadline / 2, Targets: Targets{Nodes: []NodeTarget{{Name: service.G1, URL: g1.URL()},
+		{Name: service.G2, URL: "redis://" + silent.Addr().String()}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer func() { cancel(); engine.running.Wait(); _ = engine.Close() }()
+	first := engine.cycle(ctx, time.Second)
+	if a, b := first.Nodes[0].Reach.Contact, first.Nodes[1].Reach.Contact; a != Up || b != NotAsked {
+		t.Fatalf("db_g1 is %s and db_g2 %s", a, b)
+	}
+	for limit := time.Now().Add(deadline); ; {
+		if snap := engine.cycle(ctx, time.Second); snap.Nodes[1].Reach.Contact == Hung {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("db_g2 never hung")
+		}
+	}
+}
+
 // TestPanicIsBlindness: a defect of a probe is no outage of its target, and ends nothing else.
 func TestPanicIsBlindness(t *testing.T) {
 	engine, err := New(Config{})

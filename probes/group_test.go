@@ -177,6 +177,7 @@ func TestNothingWorseStaysOK(t *testing.T) {
 	for _, node := range []string{service.G1, service.G2} {
 		for _, field := range [][2]string{{"role:master", "role:slave"}, {"role:master\r\n", ""}, {"run_id:run" + node, "run_id:other"},
 			{"aof_last_write_status:ok", "aof_last_write_status:err"}, {"rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err"},
+			{"aof_last_write_status:ok\r\n", ""}, {"rdb_last_bgsave_status:ok\r\n", ""}, {"aof_last_write_status:ok", "aof_last_write_status:?"},
 			{"maxmemory:0", "maxmemory:1000"}, {"maxmemory:0", "maxmemory:9000\r\nmaxmemory_policy:allkeys-lru"}, {"used_memory:1000", "loading:1"},
 			{"role:master", "role:master\r\nconnected_clients:99\r\nmaxclients:100"}} {
 			worse[fmt.Sprintf("%s %q for %q", node, field[1], field[0])] = func(s *stack) {

@@ -54,12 +54,23 @@ func parseInfo(text string) (Info, error) {
 	return info, f.err
 }
 
+// The fields that say whether a node can write to its disk.
+const (
+	aofStatus = "aof_last_write_status"
+	rdbStatus = "rdb_last_bgsave_status"
+)
+
 func (f *fields) persistence() Persistence {
 	p := Persistence{
 		AOF: f.number("aof_enabled") == 1, AOFRewriting: f.number("aof_rewrite_in_progress") == 1,
-		AOFWriteOK: f.text["aof_last_write_status"] != "err", AOFRewriteOK: f.text["aof_last_bgrewrite_status"] != "err",
-		RDBSaving: f.number("rdb_bgsave_in_progress") == 1, RDBSaveOK: f.text["rdb_last_bgsave_status"] != "err",
+		AOFWriteOK: f.text[aofStatus] == "ok" || f.text[aofStatus] == "" && f.text["aof_enabled"] == "0", AOFRewriteOK: f.text["aof_last_bgrewrite_status"] != "err",
+		RDBSaving: f.number("rdb_bgsave_in_progress") == 1, RDBSaveOK: f.text[rdbStatus] == "ok",
 		ChangesSinceRDB: f.number("rdb_changes_since_last_save"),
+	}
+	for _, status := range []string{aofStatus, rdbStatus} {
+		if said := f.text[status]; said != "ok" && said != "err" && (status != aofStatus || f.text["aof_enabled"] != "0") {
+			p.Untold = append(p.Untold, status)
+		}
 	}
 	if at := f.number("rdb_last_save_time"); at > 0 {
 		p.LastSave = time.Unix(at, 0)

@@ -171,7 +171,7 @@ func (n *nodeState) export(info Info, contact Contact, at time.Time) {
 	}
 	n.alerts.Set("redis_up", node, up, at)
 	for name, value := range exported(info) {
-		if info.RunID == "" {
+		if info.RunID == "" || math.IsNaN(value) {
 			n.alerts.End(name, node, at)
 		} else {
 			n.alerts.Set(name, node, value, at)
@@ -188,13 +188,19 @@ func (n *nodeState) export(info Info, contact Contact, at time.Time) {
 	}
 }
 
-// exported are the series of an INFO.
+// exported are the series of an INFO; what it does not tell is NaN.
 func exported(info Info) map[string]float64 {
 	yes := func(b bool) float64 {
 		if b {
 			return 1
 		}
 		return 0
+	}
+	told := func(status string, ok bool) float64 {
+		if slices.Contains(info.Persistence.Untold, status) {
+			return math.NaN()
+		}
+		return yes(ok)
 	}
 	return map[string]float64{
 		"redis_uptime_in_seconds":          info.Uptime.Seconds(),
@@ -204,8 +210,8 @@ func exported(info Info) map[string]float64 {
 		"redis_memory_max_bytes":           float64(info.MaxMemory),
 		"redis_loading_dump_file":          yes(info.Loading),
 		"redis_aof_enabled":                yes(info.Persistence.AOF),
-		"redis_aof_last_write_status":      yes(info.Persistence.AOFWriteOK),
-		"redis_rdb_last_bgsave_status":     yes(info.Persistence.RDBSaveOK),
+		"redis_aof_last_write_status":      told(aofStatus, info.Persistence.AOFWriteOK),
+		"redis_rdb_last_bgsave_status":     told(rdbStatus, info.Persistence.RDBSaveOK),
 		"redis_rdb_bgsave_in_progress":     yes(info.Persistence.RDBSaving),
 		"redis_db_keys":                    float64(info.Keys),
 		"redis_instantaneous_ops_per_sec":  info.OpsPerSecond,

@@ -181,7 +181,7 @@ func BenchmarkPoll(b *testing.B) {
 				mu.Lock()
 				now = now.Add(time.Second)
 				mu.Unlock()
-				last = engine.cycle(context.Background())
+				last = engine.cycle(context.Background(), deadline)
 			})
 			for _, group := range last.Groups {
 				if group.Up != len(group.Instances) {

@@ -29,7 +29,7 @@ func TestRecord(t *testing.T) {
 	var live *Snapshot
 	started := engine.state.started
 	for range len(states) + 2 {
-		live = engine.cycle(t.Context())
+		live = engine.cycle(t.Context(), deadline)
 	}
 	again := newState(t, targets, time.Second, started)
 	var replayed *Snapshot

@@ -374,6 +374,9 @@ type Persistence struct {
 	RDBSaveOK       bool      `json:"rdb_save_ok"`
 	LastSave        time.Time `json:"last_save"`
 	ChangesSinceRDB int64     `json:"changes_since_rdb"`
+	// Untold are the fields of INFO that should say whether writing to disk works, and do not: AOFWriteOK or RDBSaveOK
+	// is false then, and means nothing.
+	Untold []string `json:"untold,omitempty"`
 }
 
 // Event is something that changed.

@@ -21,6 +21,7 @@ const (
 type past struct {
 	snapshot *probes.Snapshot // nil while now is shown
 	wanted   time.Time        // the time asked for; zero when nobody asks for one
+	near     time.Duration    // how much older will do
 	asking   bool             // a question is on its way: the next one waits for its answer
 }
 
@@ -74,11 +75,14 @@ func (m model) stepBy(d time.Duration) (tea.Model, tea.Cmd) {
 		m.say("This is now already.")
 		return m, nil
 	}
-	return m.goTo(from.Add(d))
+	return m.near(from.Add(d), shortStep)
 }
 
-// goTo shows what was seen at a time; a time that has not come yet is now.
-func (m model) goTo(at time.Time) (tea.Model, tea.Cmd) {
+// goTo shows what was seen at a time.
+func (m model) goTo(at time.Time) (tea.Model, tea.Cmd) { return m.near(at, 0) }
+
+// near shows what was seen at a time, or less than so much before it; a time that has not come yet is now.
+func (m model) near(at time.Time, near time.Duration) (tea.Model, tea.Cmd) {
 	if m.options.History == nil {
 		m.say("Nothing is recorded here, so there is no way back in time.")
 		return m, nil
@@ -86,7 +90,7 @@ func (m model) goTo(at time.Time) (tea.Model, tea.Cmd) {
 	if m.live != nil && !at.Before(m.live.At) || !at.Before(m.now) {
 		return m.comeBack(), nil
 	}
-	m.past.wanted = at
+	m.past.wanted, m.past.near = at, near
 	if m.past.asking {
 		return m, nil
 	}
@@ -99,11 +103,11 @@ const historyTimeout = 15 * time.Second
 // ask looks the wanted time up. One question at a time: keys that repeat faster than answers come do not pile up.
 func (m model) ask() (model, tea.Cmd) {
 	m.past.asking = true
-	history, parent, at := m.options.History, m.ctx, m.past.wanted
+	history, parent, at, near := m.options.History, m.ctx, m.past.wanted, m.past.near
 	return m, func() tea.Msg {
 		ctx, cancel := context.WithTimeout(parent, historyTimeout)
 		defer cancel()
-		snapshot, err := history(ctx, at)
+		snapshot, err := history(ctx, at, near)
 		return pastMsg{at: at, snapshot: snapshot, err: err}
 	}
 }

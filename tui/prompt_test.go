@@ -131,8 +131,8 @@ func TestCommandLineDoesWhatKeysDo(t *testing.T) {
 }
 
 // recorded gives snapshots of earlier times as a recording would.
-func recorded(asked *[]time.Time) func(context.Context, time.Time) (*probes.Snapshot, error) {
-	return func(_ context.Context, at time.Time) (*probes.Snapshot, error) {
+func recorded(asked *[]time.Time) func(context.Context, time.Time, time.Duration) (*probes.Snapshot, error) {
+	return func(_ context.Context, at time.Time, _ time.Duration) (*probes.Snapshot, error) {
 		*asked = append(*asked, at)
 		if at.Before(noon.Add(-10 * time.Minute)) {
 			return nil, errors.New("the recording begins at 11:50:00")

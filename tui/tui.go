@@ -65,9 +65,10 @@ type Options struct {
 	Silence   func(ctx context.Context, silence probes.Silence) (id string, err error)
 	Unsilence func(ctx context.Context, id string) error
 
-	// History gives what captop saw at an earlier time: the snapshot of that moment, or of the last one before it. It is
-	// called outside the screen's loop, one call at a time, and must end with ctx. nil offers no way back in time.
-	History func(ctx context.Context, at time.Time) (*probes.Snapshot, error)
+	// History gives what captop saw at an earlier time: the snapshot of that moment, or of the last one before it; one that
+	// is older by less than near will do. It is called outside the screen's loop, one call at a time, and must end with
+	// ctx. nil offers no way back in time.
+	History func(ctx context.Context, at time.Time, near time.Duration) (*probes.Snapshot, error)
 
 	// Inspect looks closely at one node. It is called every two seconds while the screen of the nodes is in front, outside
 	// the screen's loop, and must end with ctx. nil: the screen shows what the polls bring.

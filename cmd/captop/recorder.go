@@ -41,7 +41,7 @@ func (s settings) recordings() string {
 }
 
 // lookBack gives what the dashboard goes back in time with; nil where nothing is recorded.
-func (r recorder) lookBack() func(context.Context, time.Time) (*probes.Snapshot, error) {
+func (r recorder) lookBack() func(context.Context, time.Time, time.Duration) (*probes.Snapshot, error) {
 	if r.history == nil {
 		return nil
 	}

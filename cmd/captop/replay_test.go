@@ -228,7 +228,7 @@ func TestRecordsWhatItSees(t *testing.T) {
 	if err := engine.Close(); err != nil {
 		t.Error(err)
 	}
-	past, err := kept.lookBack()(t.Context(), live[10].At)
+	past, err := kept.lookBack()(t.Context(), live[10].At, 0)
 	if err != nil || past != live[10] {
 		t.Errorf("back in time: %v, %v", past, err)
 	}

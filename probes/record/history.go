@@ -37,8 +37,7 @@ type History struct {
 	least    time.Time          // Snapshots before it are warm-up
 	window   []*probes.Snapshot // that the player gave last, oldest first
 
-	seenMu sync.Mutex
-	seen   []*probes.Snapshot // live ones, oldest first
+	live lately
 }
 
 // NewHistory looks into a run of a directory, or into a file where run is "", with rules in the place of those recorded,
@@ -48,18 +47,7 @@ func NewHistory(path, run string, rules *Rules) *History {
 }
 
 // Saw keeps a live Snapshot: steps back over the last minutes then need no replay.
-func (h *History) Saw(snapshot *probes.Snapshot) {
-	h.seenMu.Lock()
-	defer h.seenMu.Unlock()
-	h.seen = keep(h.seen, snapshot)
-}
-
-// lately gives the Snapshot of t if it is among the live ones, and no later one can be.
-func (h *History) lately(t time.Time) *probes.Snapshot {
-	h.seenMu.Lock()
-	defer h.seenMu.Unlock()
-	return within(h.seen, t)
-}
+func (h *History) Saw(snapshot *probes.Snapshot) { h.live.saw(snapshot) }
 
 func (h *History) open() (*Recording, error) {
 	if h.run == "" {
@@ -81,14 +69,15 @@ func (h *History) Bounds() (from, to time.Time, err error) {
 	return r.Bounds()
 }
 
-// At gives the Snapshot of a time, or of the last poll before it. It ends with ctx; what was replayed until then is not
-// lost for the next call. It wraps ErrTooEarly.
-func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if snapshot := h.lately(t); snapshot != nil {
+// At gives the Snapshot of a time, or of the last poll before it; where an older one is at hand, one that is older by
+// less than near will do. It ends with ctx; what was replayed until then is not lost for the next call. It wraps
+// ErrTooEarly.
+func (h *History) At(ctx context.Context, t time.Time, near time.Duration) (*probes.Snapshot, error) {
+	if snapshot := h.live.at(t, near); snapshot != nil {
 		return snapshot, nil
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if snapshot := within(h.window, t); snapshot != nil {
 		return snapshot, nil
 	}
@@ -100,21 +89,25 @@ func (h *History) At(ctx context.Context, t time.Time) (*probes.Snapshot, error)
 	if err := h.forward(ctx, t); err != nil {
 		return nil, err
 	}
-	i := after(h.window, t)
+	i := afterAmong(h.window, t)
 	if i == 0 {
 		return nil, fmt.Errorf("%w: the recording has a gap there", ErrTooEarly)
 	}
 	return h.window[i-1], nil
 }
 
-// after is the place of the first Snapshot behind t.
-func after(snapshots []*probes.Snapshot, t time.Time) int {
-	return sort.Search(len(snapshots), func(i int) bool { return snapshots[i].At.After(t) })
+// after is the place of the first of n times behind t.
+func after(n int, at func(int) time.Time, t time.Time) int {
+	return sort.Search(n, func(i int) bool { return at(i).After(t) })
+}
+
+func afterAmong(snapshots []*probes.Snapshot, t time.Time) int {
+	return after(len(snapshots), func(i int) time.Time { return snapshots[i].At }, t)
 }
 
 // within gives the Snapshot of t if one before it and one behind it are known.
 func within(snapshots []*probes.Snapshot, t time.Time) *probes.Snapshot {
-	if i := after(snapshots, t); i > 0 && i < len(snapshots) {
+	if i := afterAmong(snapshots, t); i > 0 && i < len(snapshots) {
 		return snapshots[i-1]
 	}
 	return nil

@@ -74,7 +74,7 @@ func TestHistory(t *testing.T) {
 	w := NewWriter(dir, DefaultLimits, header(1))
 	defer w.Close()
 	history := NewHistory(dir, w.Run(), nil)
-	if _, err := history.At(t.Context(), epoch); !errors.Is(err, ErrTooEarly) {
+	if _, err := history.At(t.Context(), epoch, 0); !errors.Is(err, ErrTooEarly) {
 		t.Fatalf("before the first poll: %v", err)
 	}
 	written := func(n int) {
@@ -90,7 +90,7 @@ func TestHistory(t *testing.T) {
 	}
 	at := func(second int, off time.Duration) {
 		t.Helper()
-		got, err := history.At(t.Context(), polls[second].At.Add(off))
+		got, err := history.At(t.Context(), polls[second].At.Add(off), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,12 +114,12 @@ func TestHistory(t *testing.T) {
 	at(650, 0)
 	at(899, time.Hour)
 	at(640, 0)
-	if _, err := history.At(t.Context(), epoch.Add(-1)); !errors.Is(err, ErrTooEarly) {
+	if _, err := history.At(t.Context(), epoch.Add(-1), 0); !errors.Is(err, ErrTooEarly) {
 		t.Errorf("before the beginning: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := history.At(ended, epoch.Add(10*time.Second)); !errors.Is(err, context.Canceled) {
+	if _, err := history.At(ended, epoch.Add(10*time.Second), 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 	at(10, 0)
@@ -135,7 +135,7 @@ func TestHistoryWarmsUp(t *testing.T) {
 	record(t, dir, DefaultLimits, header(1), polls...)
 	history := NewHistory(dir, "", nil)
 	history.warmup, history.span = time.Minute, windowSpan
-	got, err := history.At(t.Context(), polls[700].At)
+	got, err := history.At(t.Context(), polls[700].At, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,16 +155,32 @@ func TestHistoryOfTheLive(t *testing.T) {
 	for _, snapshot := range want {
 		history.Saw(snapshot)
 	}
-	for _, second := range []int{1298, 1000, 1299 - mostKept} {
-		if got, err := history.At(t.Context(), want[second].At.Add(time.Millisecond)); err != nil || got != want[second] {
+	for _, second := range []int{1298, 1299 - mostKept/fullShare} {
+		if got, err := history.At(t.Context(), want[second].At.Add(time.Millisecond), 0); err != nil || got != want[second] {
 			t.Errorf("second %d: %v, %v", second, got, err)
 		}
 	}
-	if _, err := history.At(t.Context(), want[10].At); !errors.Is(err, ErrTooEarly) {
+	// Further back they lie some seconds apart: enough for a step, and not for a moment that is asked for.
+	exact := 0
+	for second := 1299 - mostKept; second < 1299-mostKept/fullShare; second++ {
+		at := want[second].At
+		if got, err := history.At(t.Context(), at, thinStep); err != nil || got.At.After(at) || at.Sub(got.At) >= thinStep {
+			t.Fatalf("second %d, or nearly: %v", second, err)
+		}
+		if got, err := history.At(t.Context(), at, 0); err == nil && got == want[second] {
+			exact++
+		} else if !errors.Is(err, ErrTooEarly) {
+			t.Fatalf("second %d: %v", second, err)
+		}
+	}
+	if all := mostKept - mostKept/fullShare; exact < all/20 || exact > all-100 {
+		t.Errorf("%d of them are exact", exact)
+	}
+	if _, err := history.At(t.Context(), want[1].At, 0); !errors.Is(err, ErrTooEarly) {
 		t.Errorf("what is not kept any more: %v", err)
 	}
-	if len(history.seen) > 2*mostKept {
-		t.Errorf("%d are kept", len(history.seen))
+	if len(history.live.kept) > mostKept {
+		t.Errorf("%d are kept", len(history.live.kept))
 	}
 }
 

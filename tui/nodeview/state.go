@@ -304,6 +304,8 @@ func (p painter) aof(i inspect.Info) string {
 		return p.t.State(theme.Warning, "off: a crash loses what the RDB lacks")
 	case i["aof_last_write_status"] == "err":
 		return p.t.State(theme.Critical, "write error")
+	case i["aof_last_write_status"] != "ok":
+		return p.t.State(theme.Unknown, "on; whether it can be written is not told")
 	case i["aof_last_bgrewrite_status"] == "err":
 		return p.t.State(theme.Warning, "writes ok, rewrite failed")
 	case i["aof_rewrite_in_progress"] == "1":
@@ -316,6 +318,9 @@ func (p painter) rdb(in inspect.Inspection) string {
 	i := in.Info.Value
 	if i["rdb_last_bgsave_status"] == "err" {
 		return p.t.State(theme.Critical, "the last save failed")
+	}
+	if i["rdb_last_bgsave_status"] != "ok" {
+		return p.t.State(theme.Unknown, "not told")
 	}
 	text := "never saved"
 	if at, ok := i.Number("rdb_last_save_time"); ok && at > 0 {

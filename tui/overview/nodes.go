@@ -148,6 +148,8 @@ func (p painter) rejoin(n probes.Node, width int) string {
 func (p painter) saved(i probes.Info) string {
 	s := i.Persistence
 	switch {
+	case len(s.Untold) > 0:
+		return p.t.State(theme.Unknown, "not told")
 	case s.AOF && !s.AOFWriteOK:
 		return p.t.State(theme.Critical, "AOF")
 	case !s.RDBSaveOK:

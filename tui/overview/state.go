@@ -76,7 +76,11 @@ func (p painter) nodeState(n probes.Node) (theme.Level, string) {
 	if n.Info.Freshness(p.Now, p.poll) == probes.FreshnessUnknown {
 		return theme.Unknown, "no info"
 	}
-	if persistence := n.Info.Value.Persistence; persistence.AOF && !persistence.AOFWriteOK || !persistence.RDBSaveOK {
+	persistence := n.Info.Value.Persistence
+	if len(persistence.Untold) > 0 {
+		return theme.Unknown, "disk?"
+	}
+	if persistence.AOF && !persistence.AOFWriteOK || !persistence.RDBSaveOK {
 		return theme.Warning, "no save"
 	}
 	return theme.OK, "up"
