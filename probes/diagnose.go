@@ -18,8 +18,8 @@ type finding struct {
 	byDesign  bool
 	next      string
 	keys      []string
-	about     string   // the node that it is about, where what follows from it would only repeat it
-	follows   string   // the node from whose trouble it follows
+	about     string // the node that it is about, where what follows from it would only repeat it
+	follows   string // the node from whose trouble it follows
 	of        member // the one that it is about, where others may have the same
 }
 
