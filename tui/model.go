@@ -311,20 +311,32 @@ func (m model) click(msg tea.MouseMsg) (tea.Model, tea.Cmd) {
 // start opens the action behind a key, or runs it where it asks nothing.
 func (m model) start(pressed string) (tea.Model, tea.Cmd) {
 	for _, action := range m.options.Actions {
-		if action.Key != pressed || !m.mayAct(action.Name) {
+		if action.Key != pressed {
 			continue
 		}
-		if m.job != nil && !m.job.done() {
-			m.open = showJob{job: m.job, keys: m.keys}
-			return m, nil
+		if action.Now != nil {
+			action = action.Now()
+			action.Key = pressed
 		}
-		if action.Confirm != ConfirmNone {
-			m.open = newConfirm(action, m.keys)
-			return m, nil
-		}
-		return m.launch(action)
+		return m.begin(action)
 	}
 	return m, nil
+}
+
+// begin asks what an action wants asked, or runs it.
+func (m model) begin(action Action) (tea.Model, tea.Cmd) {
+	if !m.mayAct(action.Name) {
+		return m, nil
+	}
+	if m.job != nil && !m.job.done() {
+		m.open = showJob{job: m.job, keys: m.keys}
+		return m, nil
+	}
+	if action.Confirm != ConfirmNone {
+		m.open = newConfirm(action, m.keys)
+		return m, nil
+	}
+	return m.launch(action)
 }
 
 func (m *model) toggleZone() {

@@ -141,12 +141,7 @@ func (m model) orders() []order {
 			return next, cmd, nil
 		}})
 	}
-	for _, action := range m.options.Actions {
-		all = append(all, order{name: strings.ReplaceAll(action.Name, " ", "-"), run: func(m model, _ []string) (tea.Model, tea.Cmd, error) {
-			next, cmd := m.start(action.Key)
-			return next, cmd, nil
-		}})
-	}
+	all = append(all, m.acts()...)
 	press := func(name string, binding key.Binding) order {
 		return order{name: name, run: func(m model, _ []string) (tea.Model, tea.Cmd, error) {
 			next, cmd := m.command(pressed(binding.Keys()[0]))
@@ -163,6 +158,46 @@ func (m model) orders() []order {
 		order{name: "goto", run: goTo},
 		order{name: "quit", run: func(m model, _ []string) (tea.Model, tea.Cmd, error) { return m, tea.Quit, nil }})
 	return all
+}
+
+// acts are what can be done to the stack: the verbs, each with the parts that it can be done to.
+func (m model) acts() []order {
+	actions := slices.Clone(m.options.Actions)
+	if m.options.More != nil {
+		actions = append(actions, m.options.More()...)
+	}
+	var all []order
+	for _, action := range actions {
+		verb, part, _ := strings.Cut(action.Name, " ")
+		at := slices.IndexFunc(all, func(o order) bool { return o.name == verb })
+		if at < 0 {
+			at = len(all)
+			all = append(all, order{name: verb, run: func(m model, args []string) (tea.Model, tea.Cmd, error) { return m.act(actions, verb, args) }})
+		}
+		if !slices.Contains(all[at].args, part) {
+			all[at].args = append(all[at].args, part)
+		}
+	}
+	return all
+}
+
+// act begins the action of that name.
+func (m model) act(actions []Action, verb string, args []string) (tea.Model, tea.Cmd, error) {
+	name, known := strings.Join(append([]string{verb}, args...), " "), []string{}
+	for _, action := range slices.Backward(actions) { // those of More are as things stand
+		if action.Name == name {
+			if action.Now != nil {
+				action = action.Now()
+			}
+			next, cmd := m.begin(action)
+			return next, cmd, nil
+		}
+		if part, ok := strings.CutPrefix(action.Name, verb+" "); ok && !slices.Contains(known, part) {
+			known = append(known, part)
+		}
+	}
+	slices.Reverse(known)
+	return m, nil, fmt.Errorf("give one of %s", strings.Join(known, ", "))
 }
 
 // screenOrders are the commands that screens know, for completion.

@@ -81,9 +81,9 @@ func TestCommandLineCompletesAndRemembers(t *testing.T) {
 	if got := u.m.(model).theme.At(theme.OK).GetForeground(); got != theme.New(theme.Light, false, env("TERM", "xterm-256color")).At(theme.OK).GetForeground() {
 		t.Errorf("theme light gave %v", got)
 	}
-	u.press(":", "res", "tab")
-	if got := u.lastLine(); got != ":restart-db_g2" {
-		t.Errorf("after res and tab the line is %q, want :restart-db_g2", got)
+	u.press(":", "res", "tab", " d", "tab")
+	if got := u.lastLine(); got != ":restart db_g2" {
+		t.Errorf("after res, tab, d and tab the line is %q, want :restart db_g2", got)
 	}
 	u.press("esc", ":", "up")
 	if got := u.lastLine(); got != ":theme light" {
@@ -122,7 +122,7 @@ func TestCommandLineSaysWhatIsWrong(t *testing.T) {
 
 func TestCommandLineDoesWhatKeysDo(t *testing.T) {
 	u := at80x24(t, demoOptions())
-	u.press(":", "restart-db_g2", "enter")
+	u.press(":", "restart db_g2", "enter")
 	u.sees("restart db_g2?", "docker compose restart db_g2")
 	u.press("esc", ":", "write", "enter")
 	u.sees("write a key")

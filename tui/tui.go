@@ -48,6 +48,10 @@ type Options struct {
 	// Actions are what else can be done to this stack, in the order in which the footer and the help show them.
 	Actions []Action
 
+	// More gives, as things stand, all that can be done to whatever part of the stack, for the command line and its
+	// completion: "restart app_cp" runs what has that name. It must not block. nil offers nothing more.
+	More func() []Action
+
 	// Runbook gives the page of that name as Markdown, and Checks its check steps in the order of the page. nil offers
 	// no pages. They must not block for long: pages are files.
 	Runbook func(name string) (page string, err error)
@@ -124,13 +128,16 @@ const (
 // Action is something that can be done to the stack. The screen shows it, asks, runs it with progress and shows its proof.
 type Action struct {
 	// Key is one key as bubbletea names it, such as "r" or "ctrl+r"; not one of captop's own. The keys of restart, cut,
-	// pause and heal may be bound anew by Options.Keys.
+	// pause, heal, stop and start may be bound anew by Options.Keys. Those of Options.More have none.
 	Key     string
 	Name    string  // verb and object, such as "restart db_g2"
 	Explain string  // one sentence: what will happen and what it means for the services
 	Command string  // the exact command that it stands for
 	Confirm Confirm // how much to ask
 	Subject string  // what to type for ConfirmType, such as "db_g2"
+
+	// Now gives the action as things stand when it is asked for; its key stays. It must not block. nil: it never changes.
+	Now func() Action
 
 	// Check gives the reason why it must not run now (an interlock), nil if it may. It is asked while the confirmation
 	// is shown and again right before Run, with the newest snapshot; it must not block. nil allows always.

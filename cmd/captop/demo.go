@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,7 +30,7 @@ func newDemoCommand(std streams) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), o, std) },
 	}
 	command.Flags().BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
-	o.flags = bind(command.Flags(), "cp", "ap", "g1", "g2", "targets", "token", "token_file", "prometheus", "alertmanager")
+	o.flags = bind(command.Flags(), "cp", "ap", "g1", "g2", "targets", "token", "token_file", "prometheus", "alertmanager", "stack", "act")
 	return command
 }
 
@@ -85,7 +84,14 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		return plain(engine.Watch(ctx), std.out)
 	}
 	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(config.Targets)
-	screen.Actions, screen.Armed, screen.Query = demoActions(stack), true, engine.Query
+	screen.Armed, screen.Query = true, engine.Query
+	screenCtx, hangup := untilHangup(ctx)
+	defer hangup()
+	acts, err := demoActs(ctx, screenCtx, stack, config.Targets, &screen)
+	if err != nil {
+		return err
+	}
+	defer finish(acts, std)
 	screen.History = kept.lookBack()
 	screen.Logs = logtail.Follow(ctx, append(settings.Log, stack.Log()), time.Now)
 	looks, err := lookClosely(config.Targets, &screen)
@@ -93,78 +99,5 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		return err
 	}
 	defer looks.Close()
-	return tui.Run(ctx, screen)
-}
-
-// demoActions are what can be done to the demo's db_g2.
-func demoActions(stack *demo.Stack) []tui.Action {
-	return []tui.Action{
-		{
-			Key: "c", Name: "cut db_g2 off", Confirm: tui.ConfirmNone,
-			Explain: "Both services lose db_g2; captop still reaches it.",
-			Command: "iptables -A OUTPUT -p tcp --dport <db_g2> -j DROP (here: the demo's own link)",
-			Check: func(*probes.Snapshot) error {
-				if stack.IsCut() {
-					return errors.New("db_g2 is cut off already; h heals it")
-				}
-				return nil
-			},
-			Run: func(context.Context, func(string)) (string, error) {
-				stack.Cut()
-				return "nothing passes between the services and db_g2 any more; h heals it", nil
-			},
-		},
-		{
-			Key: "p", Name: "pause db_g2", Confirm: tui.ConfirmNone,
-			Explain: "db_g2 keeps its connections and answers nobody, as on a host that hangs.",
-			Command: "kill -STOP <db_g2>",
-			Check: func(*probes.Snapshot) error {
-				if stack.IsPaused() {
-					return errors.New("db_g2 is paused already; h resumes it")
-				}
-				return nil
-			},
-			Run: func(context.Context, func(string)) (string, error) {
-				return "db_g2 is stopped in its tracks; h resumes it", stack.Pause()
-			},
-		},
-		{
-			Key: "h", Name: "heal db_g2", Confirm: tui.ConfirmNone,
-			Explain: "Ends a cut and a pause.",
-			Command: "kill -CONT <db_g2>; iptables -D OUTPUT ... (here: the demo's own link)",
-			Run: func(context.Context, func(string)) (string, error) {
-				return "db_g2 runs and its link is open", stack.Heal()
-			},
-		},
-		{
-			Key: "r", Name: "restart db_g2", Confirm: tui.ConfirmAsk,
-			Explain: "app_cp refuses writes meanwhile and app_ap goes on with db_g1; both settle db_g2 when it is back.",
-			Command: stack.RestartCommand(),
-			Check:   func(snapshot *probes.Snapshot) error { return mayRestartG2(stack, snapshot) },
-			Run:     stack.Restart,
-		},
-	}
-}
-
-// mayRestartG2 gives the reason why db_g2 must not be restarted now.
-func mayRestartG2(stack *demo.Stack, snapshot *probes.Snapshot) error {
-	if stack.IsPaused() {
-		return errors.New("db_g2 is paused; h resumes it")
-	}
-	if stack.IsCut() {
-		return fmt.Errorf("%w (h)", demo.ErrCut)
-	}
-	if snapshot == nil {
-		return errors.New("nothing is known of db_g1 yet")
-	}
-	for _, n := range snapshot.Nodes {
-		info := n.Info
-		switch {
-		case n.Name == service.G1 && n.Reach.Contact != probes.Up:
-			return fmt.Errorf("db_g1 is %s: without db_g2 too, nothing would answer", n.Reach.Contact)
-		case n.Name == service.G2 && info.Known && info.Value.Persistence.RDBSaving:
-			return errors.New("db_g2 is saving (BGSAVE); wait until that is done")
-		}
-	}
-	return nil
+	return tui.Run(screenCtx, screen)
 }

@@ -57,6 +57,8 @@ func newRoot(std streams) *cobra.Command {
 	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std), newBackupCommand(std),
 		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
 		newDoctorCommand(std), newRolloutCommand(std))
+	root.AddCommand(newActCommands(std)...)
+	root.AddCommand(newLogsCommand(std))
 	return root
 }
 
@@ -115,7 +117,10 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 		return err
 	}
 	defer looks.Close()
-	return tui.Run(ctx, screen)
+	screenCtx, hangup := untilHangup(ctx)
+	defer hangup()
+	defer finish(settings.canAct(ctx, screenCtx, config.Targets, &screen), std)
+	return tui.Run(screenCtx, screen)
 }
 
 // drawable says whether a dashboard can be drawn: both ends a terminal, and not a dumb one.

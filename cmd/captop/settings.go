@@ -28,6 +28,9 @@ type settings struct {
 	Alertmanager string   // the URL of an Alertmanager; "" is none
 	Log          []string // log files of the services
 
+	Stack string   // what can be acted on: auto, compose:PROJECT, local, none
+	Act   []string // commands for acts: "restart db_g2=systemctl restart redis@g2"
+
 	Record     bool          // keep what was seen
 	RecordDir  string        // where; "" is the state directory of captop
 	RecordSize int64         // bytes that are kept at most
@@ -79,6 +82,8 @@ func table() []setting {
 		text("prometheus", "read series and alerts from this Prometheus instead of scraping", func(s *settings) *string { return &s.Prometheus }, optionalWebAddress),
 		text("alertmanager", "URL of an Alertmanager, for its alerts and silences", func(s *settings) *string { return &s.Alertmanager }, optionalWebAddress),
 		list("log", "log file of a service, followed among the events (repeatable)", func(s *settings) *[]string { return &s.Log }, anything),
+		text("stack", "what can be acted on: auto, compose:PROJECT, local or none", func(s *settings) *string { return &s.Stack }, checkStack),
+		list("act", `command for an act, such as "restart db_g2=systemctl restart redis@g2" (repeatable)`, func(s *settings) *[]string { return &s.Act }, checkAct),
 		flag("record", "keep what is seen, to go back in time", func(s *settings) *bool { return &s.Record }),
 		text("record_dir", "where it is kept (default: the state directory)", func(s *settings) *string { return &s.RecordDir }, anything),
 		parsed("record_size", "how much of it is kept, such as 256MiB", func(s *settings) *int64 { return &s.RecordSize }, parseSize, writeSize),
@@ -97,7 +102,7 @@ func table() []setting {
 // defaultSettings are the addresses of the compose file, seen from its host.
 func defaultSettings() settings {
 	return settings{CP: []string{"http://localhost:5001"}, AP: []string{"http://localhost:5002"},
-		G1: "redis://localhost:6379", G2: "redis://localhost:6380", Interval: time.Second,
+		G1: "redis://localhost:6379", G2: "redis://localhost:6380", Interval: time.Second, Stack: stackAuto,
 		Record: true, RecordSize: 256 << 20, RecordAge: 24 * time.Hour, Theme: string(theme.Auto), Zone: "utc",
 		from: map[string]string{}}
 }

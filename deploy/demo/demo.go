@@ -4,7 +4,6 @@ package demo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"captop/deploy/stack"
 	"captop/service"
 	"captop/service/node/link"
 )
@@ -40,7 +40,7 @@ type Stack struct {
 
 	acting sync.Mutex // one action at a time
 	mu     sync.Mutex
-	paused bool
+	parts  [2]part
 }
 
 // redisNode is one node, of whichever kind this machine can run.
@@ -51,7 +51,8 @@ type redisNode interface {
 	pause() error  // it keeps its connections and answers nothing
 	resume() error // after pause
 	end()          // at once, also while paused
-	command() string
+	alive() bool
+	command(stack.Verb) string // what a person would type
 }
 
 // Start starts everything and gives the stack once both services are ready. keep is the command that Keep runs in: this
@@ -100,20 +101,44 @@ func Start(keep *exec.Cmd) (stack *Stack, err error) {
 	return s, nil
 }
 
-// awaitReady waits until both services have settled both nodes: the first picture is that of a pair that is well.
+// awaitReady waits until both services use both nodes: the first picture is that of a pair that is well.
 func (s *Stack) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	for _, n := range s.nodes {
-		run, err := runID(ctx, n)
-		if err != nil {
-			return err
+	for {
+		waiting := ""
+		for _, i := range s.services {
+			if why := notReady(ctx, i); why != "" {
+				waiting = fmt.Sprintf("app_%s: %s", i.mode, why)
+			}
 		}
-		if err := s.awaitSettled(ctx, run); err != nil {
-			return err
+		if waiting == "" {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the nodes run, but are not settled yet (%s): %w", waiting, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	return nil
+}
+
+func notReady(ctx context.Context, i *instance) string {
+	health, err := i.client().Health(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	for _, n := range health.Nodes {
+		switch {
+		case !n.Reachable:
+			return "cannot reach " + n.Name
+		case n.Rejoin.Active:
+			return "is settling " + n.Name
+		case n.Breaker != service.BreakerClosed.String():
+			return "its breaker before " + n.Name + " is " + n.Breaker
+		}
+	}
+	return ""
 }
 
 func (s *Stack) startNodes() error {
@@ -126,6 +151,7 @@ func (s *Stack) startNodes() error {
 		if err := n.start(); err != nil {
 			return fmt.Errorf("starting %s: %w", name, err)
 		}
+		s.parts[i].since = time.Now()
 		if s.links[i], err = link.New("127.0.0.1:0", n.addr()); err != nil {
 			return err
 		}
@@ -193,9 +219,3 @@ func (s *Stack) About() string {
 
 // Log is the file that the services log to, for as long as the demo runs.
 func (s *Stack) Log() string { return s.log.Name() }
-
-// errPaused: the node has to be resumed first.
-var errPaused = errors.New("db_g2 is paused; heal it first")
-
-// ErrCut: the services could not settle db_g2 after a restart, since they cannot reach it.
-var ErrCut = errors.New("db_g2 is cut off from the services; heal it first")

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"captop/deploy/demo"
+	wanted "captop/deploy/stack"
 	"captop/service"
 	"captop/service/api"
 )
@@ -37,12 +38,17 @@ func TestMain(m *testing.M) {
 		}
 		g1, g2 := stack.NodeURLs()
 		fmt.Println(filepath.Dir(stack.Log()), strings.TrimPrefix(g1, "redis://"), strings.TrimPrefix(g2, "redis://"))
-		if err := stack.Pause(); err != nil { // the hardest one to get rid of
+		if err := do(stack, wanted.Pause); err != nil { // the hardest one to get rid of
 			fmt.Println(err)
 		}
 		select {}
 	}
 	os.Exit(m.Run())
+}
+
+// do does it to db_g2.
+func do(on *demo.Stack, verb wanted.Verb) error {
+	return on.Do(context.Background(), wanted.Part{Service: service.G2, Instance: service.G2}, verb)
 }
 
 func keeper() *exec.Cmd { return exec.Command(os.Args[0], keeperPart) }
@@ -84,11 +90,8 @@ func listens(address string) bool {
 
 func TestCutPauseAndHeal(t *testing.T) {
 	stack := start(t)
-	for name, act := range map[string]func() error{
-		"cut":   func() error { stack.Cut(); return nil },
-		"pause": stack.Pause,
-	} {
-		if err := act(); err != nil {
+	for name, end := range map[wanted.Verb]wanted.Verb{wanted.Cut: wanted.Heal, wanted.Pause: wanted.Unpause, wanted.Stop: wanted.Start} {
+		if err := do(stack, name); err != nil {
 			t.Fatal(err)
 		}
 		if err := write(stack, service.ModeCP); err == nil {
@@ -97,43 +100,53 @@ func TestCutPauseAndHeal(t *testing.T) {
 		if err := write(stack, service.ModeAP); err != nil {
 			t.Fatalf("%s: app_ap refused a write with db_g1 up: %v", name, err)
 		}
-		if err := stack.Heal(); err != nil {
+		if err := do(stack, end); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "app_cp writes again after "+name, func() bool { return write(stack, service.ModeCP) == nil })
+		eventually(t, "app_cp writes again after "+string(name), func() bool { return write(stack, service.ModeCP) == nil })
 	}
 }
 
-func TestRestartProvesItself(t *testing.T) {
+func TestParts(t *testing.T) {
 	stack := start(t)
-	if err := write(stack, service.ModeCP); err != nil {
-		t.Fatal(err)
+	part := func() wanted.Part {
+		t.Helper()
+		parts, err := stack.Parts(t.Context())
+		if err != nil || len(parts) != 2 {
+			t.Fatal(parts, err)
+		}
+		return parts[1]
 	}
-	var steps []string
-	proof, err := stack.Restart(context.Background(), func(step string) { steps = append(steps, step) })
-	if err != nil {
-		t.Fatal(err)
+	before := part()
+	for _, step := range []struct {
+		verb  wanted.Verb
+		state wanted.State
+		cut   bool
+	}{{wanted.Cut, wanted.Running, true}, {wanted.Heal, wanted.Running, false}, {wanted.Pause, wanted.Paused, false},
+		{wanted.Unpause, wanted.Running, false}, {wanted.Stop, wanted.Stopped, false}, {wanted.Start, wanted.Running, false}, {wanted.Restart, wanted.Running, false}} {
+		if command, err := stack.Command(before, step.verb); err != nil || command == "" {
+			t.Errorf("%s: %q %v", step.verb, command, err)
+		}
+		if err := do(stack, step.verb); err != nil {
+			t.Fatal(step.verb, err)
+		}
+		if now := part(); now.State != step.state || now.Cut != step.cut || now.Service != service.G2 {
+			t.Errorf("after %s: %+v", step.verb, now)
+		}
 	}
-	if !strings.Contains(proof, "new run id") || len(steps) < 4 {
-		t.Fatalf("proof %q after %q", proof, steps)
+	if now := part(); !now.Since.After(before.Since) {
+		t.Errorf("since %v, before %v", now.Since, before.Since)
 	}
-	if err := write(stack, service.ModeCP); err != nil {
-		t.Fatalf("right after the proof app_cp refused: %v", err)
-	}
-	if err := stack.Pause(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := stack.Restart(context.Background(), func(string) {}); err == nil {
-		t.Fatal("a paused node was restarted")
+	if err := stack.Do(t.Context(), wanted.Part{Instance: "db_g3"}, wanted.Stop); !errors.Is(err, wanted.ErrNoPart) {
+		t.Error(err)
 	}
 }
 
-// TestRestartAfterACrash: somebody else has killed db_g2.
-func TestRestartAfterACrash(t *testing.T) {
+// TestACrashIsSeen: somebody else has killed db_g2.
+func TestACrashIsSeen(t *testing.T) {
 	stack := start(t)
 	_, g2 := stack.NodeURLs()
-	address := strings.TrimPrefix(g2, "redis://")
-	conn, err := net.Dial("tcp", address)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(g2, "redis://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,43 +154,14 @@ func TestRestartAfterACrash(t *testing.T) {
 	if _, err := fmt.Fprint(conn, "SHUTDOWN NOSAVE FORCE\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "db_g2 ends", func() bool { return !listens(address) })
-	if _, err := stack.Restart(context.Background(), func(string) {}); err != nil {
+	eventually(t, "db_g2 counts as stopped", func() bool {
+		parts, err := stack.Parts(t.Context())
+		return err == nil && parts[1].State == wanted.Stopped
+	})
+	if err := do(stack, wanted.Restart); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(stack, service.ModeCP); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestRestartNeedsTheLink(t *testing.T) {
-	stack := start(t)
-	stack.Cut()
-	if _, err := stack.Restart(context.Background(), func(string) {}); !errors.Is(err, demo.ErrCut) {
-		t.Fatalf("restarted behind a cut link: %v", err)
-	}
-}
-
-// TestHealDuringARestart: the link is cut while db_g2 restarts; healing must not wait for the restart, which waits for it.
-func TestHealDuringARestart(t *testing.T) {
-	stack := start(t)
-	stopping, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		_, err := stack.Restart(context.Background(), func(step string) {
-			if step == "stopping db_g2" {
-				stack.Cut()
-				close(stopping)
-			}
-		})
-		done <- err
-	}()
-	<-stopping
-	if err := stack.Heal(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, "app_cp writes again", func() bool { return write(stack, service.ModeCP) == nil })
 }
 
 func TestTakenPortsAreSaid(t *testing.T) {
@@ -245,16 +229,16 @@ func TestWithoutRedisServer(t *testing.T) {
 	if err := write(stack, service.ModeCP); err != nil {
 		t.Fatal(err)
 	}
-	if err := stack.Pause(); err != nil {
+	if err := do(stack, wanted.Pause); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(stack, service.ModeCP); err == nil {
 		t.Fatal("app_cp took a write while db_g2 was paused")
 	}
-	if err := stack.Heal(); err != nil {
+	if err := do(stack, wanted.Unpause); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := stack.Restart(context.Background(), func(string) {}); err != nil {
+	if err := do(stack, wanted.Restart); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "app_cp writes again", func() bool { return write(stack, service.ModeCP) == nil })

@@ -10,6 +10,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	redisserver "github.com/alicebob/miniredis/v2/server"
+
+	"captop/deploy/stack"
 )
 
 // embedded is a node where there is no redis-server: miniredis in this process. Its data lives as long as the demo.
@@ -28,9 +30,11 @@ func newEmbedded() *embedded {
 
 func (e *embedded) addr() string { return e.mini.Addr() }
 
-func (e *embedded) command() string {
-	return "restart of the embedded Redis (there is no redis-server here)"
+func (e *embedded) command(verb stack.Verb) string {
+	return string(verb) + " of the embedded Redis (there is no redis-server here)"
 }
+
+func (e *embedded) alive() bool { return e.mini.Server() != nil }
 
 func (e *embedded) start() error {
 	if e.mini.Server() == nil {

@@ -9,10 +9,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"captop/deploy/stack"
 )
 
 // startTimeout bounds how long a Redis server may take to answer or to end.
@@ -49,15 +52,44 @@ type server struct {
 	path, dir, address string
 	keeper             *keeper
 	process            *exec.Cmd
-	exited             chan struct{}
+
+	mu     sync.Mutex
+	exited chan struct{} // of the process that was started last
 }
 
 func (s *server) addr() string { return s.address }
 
-// command is what a person would type to restart it.
-func (s *server) command() string {
+// command is what a person would type.
+func (s *server) command(verb stack.Verb) string {
 	_, port, _ := net.SplitHostPort(s.address)
-	return fmt.Sprintf("redis-cli -p %s shutdown && redis-server --port %s --appendonly yes", port, port)
+	stop, start := "redis-cli -p "+port+" shutdown", "redis-server --port "+port+" --appendonly yes"
+	switch verb {
+	case stack.Stop:
+		return stop
+	case stack.Start:
+		return start
+	case stack.Pause:
+		return "kill -STOP $(pgrep -f 'redis-server.*:" + port + "')"
+	case stack.Unpause:
+		return "kill -CONT $(pgrep -f 'redis-server.*:" + port + "')"
+	}
+	return stop + " && " + start
+}
+
+// ended is closed when the process that was started last has ended.
+func (s *server) ended() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.exited
+}
+
+func (s *server) alive() bool {
+	select {
+	case <-s.ended():
+		return false
+	default:
+		return true
+	}
 }
 
 func (s *server) start() error {
@@ -68,11 +100,14 @@ func (s *server) start() error {
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("starting redis-server: %w", err)
 	}
-	s.exited = make(chan struct{})
-	go func(process *exec.Cmd, exited chan struct{}) {
+	exited := make(chan struct{})
+	s.mu.Lock()
+	s.exited = exited
+	s.mu.Unlock()
+	go func(process *exec.Cmd) {
 		_ = process.Wait()
 		close(exited)
-	}(s.process, s.exited)
+	}(s.process)
 	return s.await()
 }
 
@@ -89,7 +124,7 @@ func (s *server) await() error {
 			return nil
 		}
 		select {
-		case <-s.exited:
+		case <-s.ended():
 			return fmt.Errorf("redis-server ended at its start; its log: %s", filepath.Join(s.dir, "redis.log"))
 		default:
 		}
@@ -106,7 +141,7 @@ func (s *server) stop() error {
 		return fmt.Errorf("stopping redis-server: %w", err)
 	}
 	select {
-	case <-s.exited:
+	case <-s.ended():
 		return nil
 	case <-time.After(startTimeout):
 		return errors.New("redis-server did not stop")
@@ -121,7 +156,7 @@ func (s *server) end() {
 		return
 	}
 	_ = s.process.Process.Kill()
-	<-s.exited
+	<-s.ended()
 }
 
 // freeAddr finds a port below the range of outgoing connections, so that a client that dials a stopped server cannot

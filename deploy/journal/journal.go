@@ -54,6 +54,10 @@ type Act struct {
 	What    string `json:"what,omitempty"`    // verb and object: "restart db_g2"
 	Command string `json:"command,omitempty"` // what it stands for, as a person would type it
 	Before  string `json:"before,omitempty"`  // how things stood
+
+	// What the next captop needs to find out what came of it: the order, and the instance that it was for.
+	Verb     string `json:"verb,omitempty"`
+	Instance string `json:"instance,omitempty"`
 }
 
 // Result is how an act ended. Facts are a line each.

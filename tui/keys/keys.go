@@ -18,7 +18,7 @@ type Map struct {
 	// The screens, and what means the same on all of them.
 	Overview, Alerts, Nodes, Keys, Events                   key.Binding
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
-	Restart, Cut, Pause, Heal                               key.Binding
+	Restart, Cut, Pause, Heal, Stop, Start                  key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
 	Play, Slower, Faster                                    key.Binding
 	Zone, Relative                                          key.Binding
@@ -66,6 +66,8 @@ func (m *Map) rows() []row {
 		{"cut", Actions, &m.Cut, "cut off", "c"},
 		{"pause", Actions, &m.Pause, "pause", "p"},
 		{"heal", Actions, &m.Heal, "heal", "h"},
+		{"stop", Actions, &m.Stop, "stop", "S"},
+		{"start", Actions, &m.Start, "start", "B"},
 		{"step-back", Everywhere, &m.StepBack, "back in time by 10 s", "["},
 		{"step-forward", Everywhere, &m.StepForward, "forward by 10 s", "]"},
 		{"leap-back", Everywhere, &m.LeapBack, "back in time by a minute", "{"},
