@@ -23,7 +23,7 @@ const partsEvery = 2 * time.Second
 type deeds struct {
 	ctx    context.Context // of the acts: they go on when the screen is gone
 	engine *act.Engine
-	demo   bool                         // nothing is at stake
+	demo   bool                          // nothing is at stake
 	parts  atomic.Pointer[[]acting.Part] // as they were seen last
 }
 

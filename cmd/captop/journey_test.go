@@ -17,7 +17,7 @@ func TestJourneyDemo(t *testing.T) {
 	s := tmuxtest.Start(t, 120, 40, t.TempDir(), "XDG_CONFIG_HOME=$PWD XDG_STATE_HOME=$PWD "+binary+" demo")
 	s.Wait("All is well")
 	s.Keys("c")
-	s.Wait("DONE", "nothing passes between the services and db_g2")
+	s.Wait("DONE", "cannot reach db_g2")
 	s.Keys("Enter")
 	s.Wait("CRITICAL", "OPEN", "refuses")
 	s.Keys("w")
@@ -27,7 +27,7 @@ func TestJourneyDemo(t *testing.T) {
 	s.Keys("Escape")
 	s.Gone("write a key")
 	s.Keys("h")
-	s.Wait("DONE", "its link is open")
+	s.Wait("DONE", "db_g2 is running")
 	s.Keys("Enter")
 	s.Wait("CircuitBreakerChanged fires", "nothing else that is") // for five minutes; all else is well
 	s.Keys("w")

@@ -135,6 +135,13 @@ func (s *Stack) study(ctx context.Context, client *redis.Client, name string, p 
 	if note.Log != "" && !filepath.IsAbs(note.Log) {
 		note.Log = filepath.Join(note.Dir, note.Log)
 	}
+	// One program may play several parts, by the name by which it was called.
+	for _, called := range []string{said["executable"], filepath.Join(filepath.Dir(p.exe), filepath.Base(said["executable"]))} {
+		if real, err := filepath.EvalSymlinks(called); err == nil && real == p.exe {
+			p.exe = called
+			break
+		}
+	}
 	if file := said["config_file"]; file != "" {
 		note.Start = []string{p.exe, file}
 		return note, nil
