@@ -44,13 +44,15 @@ var actShort = map[acting.Verb]string{
 	acting.Start:   "start what is stopped",
 	acting.Pause:   "make a part hang: it keeps its connections and answers nobody",
 	acting.Unpause: "end a pause",
-	acting.Cut:     "cut a part off its peers",
 	acting.Heal:    "end a cut and a pause",
 }
 
 func newActCommands(std streams) []*cobra.Command {
 	var all []*cobra.Command
 	for _, verb := range act.Verbs {
+		if verb == acting.Cut {
+			continue // newCutCommand cuts recordings too
+		}
 		c := &actCommand{std: std, verb: verb}
 		command := &cobra.Command{
 			Use:   string(verb) + " PART",
@@ -61,12 +63,16 @@ func newActCommands(std streams) []*cobra.Command {
 			RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args[0]) },
 		}
 		c.flags = bind(command.Flags(), screenSettings...)
-		command.Flags().BoolVar(&c.yes, "yes", false, "do it without asking")
-		command.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be done, and whether it may")
-		command.MarkFlagsMutuallyExclusive("yes", "dry-run")
+		c.bind(command)
 		all = append(all, command)
 	}
 	return all
+}
+
+// bind adds the flags of an act.
+func (c *actCommand) bind(command *cobra.Command) {
+	command.Flags().BoolVar(&c.yes, "yes", false, "do it without asking")
+	command.Flags().BoolVar(&c.dryRun, "dry-run", false, "say what would be done, and whether it may")
 }
 
 func (c *actCommand) run(ctx context.Context, name string) error {

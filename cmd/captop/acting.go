@@ -127,7 +127,7 @@ func journalFile() (journal.File, error) {
 
 // engine acts on a stack; face is what somebody sits before.
 func newEngine(on acting.Stack, file journal.File, targets probes.Targets, face string) *act.Engine {
-	e := &act.Engine{Stack: on, Journal: file, Nodes: map[string]string{}, Who: journal.Who(os.Getenv), Seat: journal.Seat(face, os.Getenv), Now: time.Now}
+	e := &act.Engine{Stack: on, Journal: file, Nodes: map[string]string{}, Who: whoami(), Seat: seat(face), Now: time.Now}
 	for _, target := range targets.Services {
 		e.Services = append(e.Services, act.Service{Name: target.Name, Client: api.NewClient(target.URL, target.Token, nil)})
 	}
@@ -138,3 +138,7 @@ func newEngine(on acting.Stack, file journal.File, targets probes.Targets, face 
 	}
 	return e
 }
+
+// whoami and seat are who acts and from where, for the journal.
+func whoami() string          { return journal.Who(os.Getenv) }
+func seat(face string) string { return journal.Seat(face, os.Getenv) }

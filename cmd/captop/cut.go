@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	acting "captop/deploy/stack"
 	"captop/probes"
 	"captop/probes/record"
 )
@@ -18,13 +19,16 @@ import (
 func newCutCommand(std streams) *cobra.Command {
 	var output string
 	var flags *flagSet
+	act := &actCommand{std: std, verb: acting.Cut}
 	command := &cobra.Command{
-		Use:   "cut FILE FROM TO -o SLICE",
-		Short: "make a slice of a recording, to send to a colleague",
-		Long: "cut writes the part of a recording between two times into one file, which captop replay shows alone. With it go the\n" +
+		Use:   "cut FILE FROM TO -o SLICE | cut PART",
+		Short: "make a slice of a recording, to send to a colleague; or cut a part of the stack off its peers",
+		Long: "With a recording and two times cut writes the part of a recording between two times into one file, which captop replay shows alone. With it go the\n" +
 			"minutes before FROM that the alerting rules look back over. FILE may also be a directory of recordings: of its newest.\n\n" +
-			"Times are such as 15:04, 15:04:05 (in UTC, or with --zone local), 2006-01-02T15:04:05Z, or -10m: before the end.",
-		Example:            "  captop cut ~/.local/state/captop -10m -5m -o slice.captop",
+			"Times are such as 15:04, 15:04:05 (in UTC, or with --zone local), 2006-01-02T15:04:05Z, or -10m: before the end.\n\n" +
+			"With the name of a part, such as db_g2, cut takes it off the network that it shares with its peers, until captop heal. It\n" +
+			"shows the exact command, refuses where an interlock stands in the way, asks, and keeps a journal.\n" + actCodes,
+		Example:            "  captop cut ~/.local/state/captop -10m -5m -o slice.captop\n  captop cut db_g2 --dry-run",
 		DisableFlagParsing: true, // else -10m would be taken for flags
 		RunE: func(cmd *cobra.Command, args []string) error {
 			args, help, err := parseAround(cmd, args)
@@ -33,8 +37,10 @@ func newCutCommand(std streams) *cobra.Command {
 				return err
 			case help:
 				return cmd.Help()
+			case len(args) == 1:
+				return act.run(cmd.Context(), args[0])
 			case len(args) != 3:
-				return fmt.Errorf("cut takes a recording and two times, not %d words: captop cut FILE FROM TO -o SLICE", len(args))
+				return fmt.Errorf("cut takes a recording and two times, or one part of the stack, not %d words: captop cut FILE FROM TO -o SLICE, captop cut PART", len(args))
 			case output == "":
 				return errors.New("cut does not say where to: add -o SLICE")
 			}
@@ -46,7 +52,9 @@ func newCutCommand(std streams) *cobra.Command {
 		},
 	}
 	command.Flags().StringVarP(&output, "output", "o", "", "the file to write; one that is there stays as it is")
-	flags = bindOnly(command.Flags(), "zone")
+	flags = bind(command.Flags(), slices.DeleteFunc(slices.Clone(screenSettings), func(name string) bool { return name == "zone" })...)
+	act.flags = flags
+	act.bind(command)
 	return command
 }
 

@@ -58,7 +58,7 @@ func newRoot(std streams) *cobra.Command {
 		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
 		newDoctorCommand(std), newRolloutCommand(std))
 	root.AddCommand(newActCommands(std)...)
-	root.AddCommand(newLogsCommand(std))
+	root.AddCommand(newLogsCommand(std), newWriteCommand(std))
 	return root
 }
 
@@ -107,7 +107,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	case o.plain:
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), writer(config.Targets)
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), noted(writer(config.Targets), "screen")
 	screen.Query, screen.History = engine.Query, kept.lookBack()
 	if len(settings.Log) > 0 {
 		screen.Logs = logtail.Follow(ctx, settings.Log, time.Now)

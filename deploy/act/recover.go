@@ -21,6 +21,11 @@ func (e *Engine) Recover(ctx context.Context) ([]journal.Record, error) {
 		if record.Stack != e.Stack.About() {
 			continue
 		}
+		if record.Verb == "" { // a rollout, a restore: whoever goes on with it ends it
+			record.Outcome, record.Error = journal.Unknown, "it may be half done; the same command again goes on with it"
+			found = append(found, record)
+			continue
+		}
 		parts, err := e.Stack.Parts(ctx)
 		if err != nil {
 			return found, fmt.Errorf("finding out what became of %q: %w", record.What, err)
