@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"io"
 	"log/slog"
 
@@ -18,7 +19,7 @@ const (
 	logFilesKept = 3
 )
 
-// newLogger logs JSON lines to out, and to LOG_FILE where there is one.
+// newLogger logs JSON lines to out, and to LOG_FILE where there is one, a moment later. To close it writes what waits.
 func newLogger(s settings, out io.Writer) (*slog.Logger, func() error) {
 	closeFile := func() error { return nil }
 	if s.LogFile != "" {
@@ -29,7 +30,8 @@ func newLogger(s settings, out io.Writer) (*slog.Logger, func() error) {
 	if s.LogAnonymize {
 		options.ReplaceAttr = pseudonyms([]byte(s.SecretKey))
 	}
-	return slog.New(slog.NewJSONHandler(out, options)), closeFile
+	behind := newLogWriter(out)
+	return slog.New(slog.NewJSONHandler(behind, options)), func() error { return errors.Join(behind.Close(), closeFile()) }
 }
 
 // pseudonyms replaces what is about people by a keyed hash: the same key of a person has the same pseudonym on every

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"captop/service"
-	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -106,36 +103,26 @@ func (s *Store) readAt(ctx context.Context, which side, key string) (answer, err
 	}
 	peer := s.watch[which.peer()].view()
 	own := &view{inc: inc, sent: s.config.Now()}
-	var before, fields, after *redis.SliceCmd
-	var clock *redis.TimeCmd
-	err = inc.Do(ctx, func(client *redis.Client) error {
-		pipe := client.Pipeline()
-		clock = pipe.Time(ctx)
-		before = pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
-		fields = pipe.HMGet(ctx, layout.APRegister(key), "t", "o", "v")
-		after = pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
-		_, err := pipe.Exec(ctx)
-		return err
-	})
-	alone := errors.Is(err, node.ErrUnconfirmed) && after.Err() == nil
+	r, err := s.reads[which].Do(ctx, inc, key)
+	alone := errors.Is(err, node.ErrUnconfirmed) && r.after != nil && r.register != nil
 	if err != nil && !alone {
 		return answer{}, fmt.Errorf("reading at %s: %w", name, err)
 	}
-	own.clock = clock.Val().UnixMicro()
+	own.clock = r.clock.UnixMicro()
 	// Both words count, for the node may be emptied, or catch up, between any two commands.
-	own.readMeta(after.Val())
+	own.readMeta(r.after)
 	settled, asof := own.settled, own.asof
-	own.readMeta(before.Val())
+	own.readMeta(r.before)
 	own.settled, own.asof = own.settled && settled, min(own.asof, asof)
 	if alone {
 		own.settled = false // what the peer has carried over may have gone to another primary: its own word is left
 	}
 	a := answer{from: which, settled: own.settled, alone: alone, age: staleness(own, peer, s.config.Now())}
-	if r := texts(fields.Val()); r[0] != "" {
-		if a.version, err = parseStamp(r[0], r[1]); err != nil {
+	if register := texts(r.register); register[0] != "" {
+		if a.version, err = parseStamp(register[0], register[1]); err != nil {
 			return answer{}, fmt.Errorf("reading at %s: %w", name, err)
 		}
-		a.value = r[2]
+		a.value = register[2]
 	}
 	return a, nil
 }

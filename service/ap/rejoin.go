@@ -193,23 +193,16 @@ func (r *rejoin) move(ctx context.Context, from, to *node.Incarnation, keys []st
 	if err != nil {
 		return err
 	}
-	var byBucket [layout.Buckets]taken
+	var items []item
 	for i, key := range keys {
 		if x := registers[i]; x[0] != "" {
-			b := &byBucket[layout.Bucket(key)]
-			b.items = append(b.items, item{key, x[0], x[1], x[2]})
-		}
-	}
-	var batch []taken
-	for b, t := range byBucket {
-		if t.bucket = b; len(t.items) > 0 {
-			batch = append(batch, t)
+			items = append(items, item{key: key, at: x[0], origin: x[1], value: x[2]})
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)
 	defer cancel()
 	r.copied += int64(len(keys))
-	return merge(ctx, to, batch)
+	return merge(ctx, to, items)
 }
 
 // read gives fields of registers, in one round trip.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/bits"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,12 +16,16 @@ import (
 )
 
 const (
-	// batchKeys and batchBytes bound what is taken from one bucket at a time; of all buckets together, memory holds
-	// 64 times as much at worst, and one value each beyond it.
-	batchKeys  = 64
-	batchBytes = 256 << 10
+	// batchKeys bounds what one script does, batchBytes what is taken from one bucket at a time, and takeBuckets how many
+	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
+	batchKeys   = 64
+	batchBytes  = 256 << 10
+	takeBuckets = 8
+	// handKeys and handBytes bound what waits to be handed over.
+	handKeys  = 4096
+	handBytes = 4 << 20
 	// gather is how long a carrier lets writes come together.
-	gather = 2 * time.Millisecond
+	gather = 3 * time.Millisecond
 	// leaseFor is how long a direction may stay without a carrier when its holder dies.
 	leaseFor   = time.Second
 	leaseRenew = leaseFor / 3
@@ -29,36 +35,62 @@ const (
 	backoffMax = time.Second
 )
 
-// flow carries dirty keys from one node to its peer. Every instance has one per direction, and the one with the lease
-// works. Two at a time, or one that stops anywhere, do no harm: a merge may be repeated and may come late.
+// flow carries dirty keys from one node to its peer, in two ways. What this instance writes it hands over itself, from
+// memory; to lose that is harmless, for the mark stays. What is marked for longer than that takes (the peer was away, or
+// the instance that wrote it is) is taken from the node: every instance could, and the one with the lease does. Two at a
+// time, or one that stops anywhere, do no harm: a merge may be repeated and may come late.
 type flow struct {
 	store  *Store
 	from   side
 	holder string
-	dirty  atomic.Uint64 // bit b: bucket b may have marks
+	dirty  atomic.Uint64 // bit b: bucket b may have marks that are old
 	marked atomic.Int64  // when a mark was last made or found, Unix microseconds
 	wake   chan struct{}
+
+	mu      sync.Mutex
+	handed  []item // written by this instance, not carried yet
+	bytes   int    // of these
+	failing bool   // nothing can be handed over now
 
 	// Used by run alone.
 	held     bool
 	renewAt  time.Time
 	asofNext time.Time
+	spare    []item
 }
 
 func newFlow(s *Store, from side, holder string) *flow {
 	return &flow{store: s, from: from, holder: holder, wake: make(chan struct{}, 1)}
 }
 
-// mark tells of a write of this instance.
-func (f *flow) mark(bucket int) { f.found(1 << bucket) }
+// handOver takes what this instance has just written. Where there is too much, the node has it marked all the same.
+func (f *flow) handOver(x item) {
+	f.marked.Store(f.store.config.Now().UnixMicro())
+	f.mu.Lock()
+	taken := !f.failing && len(x.value) < soloBytes && len(f.handed) < handKeys && f.bytes < handBytes
+	if taken {
+		f.handed = append(f.handed, x)
+		f.bytes += len(x.value)
+	}
+	f.mu.Unlock()
+	if taken {
+		f.rouse()
+	} else {
+		f.found(1 << layout.Bucket(x.key))
+	}
+}
 
-// found tells which buckets have marks.
+// found tells which buckets have marks that are to be taken.
 func (f *flow) found(buckets uint64) {
 	if buckets == 0 {
 		return
 	}
 	f.dirty.Or(buckets)
 	f.marked.Store(f.store.config.Now().UnixMicro())
+	f.rouse()
+}
+
+func (f *flow) rouse() {
 	select {
 	case f.wake <- struct{}{}:
 	default:
@@ -92,10 +124,13 @@ func (f *flow) run(ctx context.Context) {
 	f.release()
 }
 
-// turn renews the lease, and carries what is dirty if it is held.
+// turn carries what was handed over, renews the lease, and takes what is dirty if it is held.
 func (f *flow) turn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, f.store.config.Timeout)
 	defer cancel()
+	if err := f.carryHanded(ctx); err != nil {
+		return err
+	}
 	source, err := f.store.nodes[f.from].Current(ctx)
 	if err != nil {
 		return err
@@ -117,6 +152,50 @@ func (f *flow) turn(ctx context.Context) error {
 	if err := f.carry(ctx, source, target, buckets); err != nil {
 		f.found(buckets)
 		return err
+	}
+	return nil
+}
+
+// carryHanded carries what this instance wrote. What fails is left to its marks.
+func (f *flow) carryHanded(ctx context.Context) error {
+	reachable := f.store.nodes[f.from.peer()].State().Reachable
+	f.mu.Lock()
+	items := f.handed
+	f.handed, f.bytes = f.spare[:0], 0
+	f.failing = f.failing && !reachable
+	f.mu.Unlock()
+	if f.spare = items[:0]; len(items) == 0 {
+		return nil
+	}
+	err := f.carryItems(ctx, items)
+	f.mu.Lock()
+	f.failing = err != nil
+	f.mu.Unlock()
+	if err != nil {
+		var buckets uint64
+		for _, x := range items {
+			buckets |= 1 << layout.Bucket(x.key)
+		}
+		f.found(buckets)
+	}
+	clear(items)
+	return err
+}
+
+func (f *flow) carryItems(ctx context.Context, items []item) error {
+	target, err := f.store.nodes[f.from.peer()].Current(ctx)
+	if err != nil {
+		return err
+	}
+	source, err := f.store.nodes[f.from].Current(ctx)
+	if err != nil {
+		return err
+	}
+	if err := merge(ctx, target, items); err != nil {
+		return fmt.Errorf("merging into the peer: %w", err)
+	}
+	if err := clearMarks(ctx, source, items); err != nil {
+		return fmt.Errorf("clearing marks: %w", err)
 	}
 	return nil
 }
@@ -161,129 +240,139 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 	return err
 }
 
-// taken is what was dirty in one bucket.
-type taken struct {
-	bucket int
-	clock  string // the source's, when they were taken
-	items  []item
+// item is a register to carry.
+type item struct {
+	key, at, origin, value string
+	taken                  int64 // the source's clock when it was as it is here, microseconds
 }
 
-type item struct{ key, at, origin, value string }
-
-// carry takes the oldest marks of the buckets, merges them into the target, and clears them.
+// carry takes the oldest marks of the buckets, merges them into the target, and clears them: a few buckets at a time, so
+// that neither node is kept from its other callers for long, and with the next ones taken while the last are carried.
 func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
-	batch, err := take(ctx, source, buckets)
-	if err != nil {
-		return fmt.Errorf("taking what is dirty: %w", err)
+	for buckets != 0 {
+		var some uint64
+		for ; buckets != 0 && bits.OnesCount64(some) < takeBuckets; buckets &= buckets - 1 {
+			some |= buckets & -buckets
+		}
+		items, err := take(ctx, source, some)
+		if err != nil {
+			return fmt.Errorf("taking what is dirty: %w", err)
+		}
+		if len(items) == 0 {
+			continue
+		}
+		if err := merge(ctx, target, items); err != nil {
+			return fmt.Errorf("merging into the peer: %w", err)
+		}
+		if err := clearMarks(ctx, source, items); err != nil {
+			return fmt.Errorf("clearing marks: %w", err)
+		}
+		// There may be more in these, or writes that came meanwhile; the first bucket without marks ends it.
+		var more uint64
+		for _, x := range items {
+			more |= 1 << layout.Bucket(x.key)
+		}
+		f.found(more)
 	}
-	if len(batch) == 0 {
-		return nil
-	}
-	if err := merge(ctx, target, batch); err != nil {
-		return fmt.Errorf("merging into the peer: %w", err)
-	}
-	if err := clearMarks(ctx, source, batch); err != nil {
-		return fmt.Errorf("clearing marks: %w", err)
-	}
-	// There may be more in these, or writes that came meanwhile; the first bucket without marks ends it.
-	var more uint64
-	for _, t := range batch {
-		more |= 1 << t.bucket
-	}
-	f.found(more)
 	return nil
 }
 
-func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]taken, error) {
-	replies, err := eval(ctx, source, func(do func(text string, keys []string, args ...any)) {
-		for left := buckets; left != 0; left &= left - 1 {
-			b := bits.TrailingZeros64(left)
-			do(takeText, []string{layout.APDirty(b)}, batchKeys, batchBytes, layout.APRegisters(b))
-		}
-	})
+func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]item, error) {
+	var calls []scriptCall
+	for left := buckets; left != 0; left &= left - 1 {
+		b := bits.TrailingZeros64(left)
+		calls = append(calls, scriptCall{takeScript, []string{layout.APDirty(b)}, []any{batchKeys, batchBytes, layout.APRegisters(b)}})
+	}
+	replies, err := pipelined(ctx, source, calls)
 	if err != nil {
 		return nil, err
 	}
-	var batch []taken
-	for left, i := buckets, 0; left != 0; left, i = left&(left-1), i+1 {
-		t, err := readTaken(bits.TrailingZeros64(left), replies[i])
-		if err != nil {
+	var items []item
+	for _, reply := range replies {
+		if items, err = readTaken(items, reply); err != nil {
 			return nil, err
 		}
-		if len(t.items) > 0 {
-			batch = append(batch, t)
-		}
 	}
-	return batch, nil
+	return items, nil
 }
 
-func readTaken(bucket int, reply any) (taken, error) {
+func readTaken(items []item, reply any) ([]item, error) {
 	parts, ok := reply.([]any)
 	if !ok || len(parts) == 0 {
-		return taken{}, fmt.Errorf("unexpected answer %T", reply)
+		return nil, fmt.Errorf("unexpected answer %T", reply)
 	}
-	t := taken{bucket: bucket, items: make([]item, 0, len(parts)-1)}
-	t.clock, _ = parts[0].(string)
+	clock, _ := parts[0].(string)
 	for _, part := range parts[1:] {
 		fields, _ := part.([]any)
 		if len(fields) != 4 {
-			return taken{}, fmt.Errorf("unexpected item %v", part)
+			return nil, fmt.Errorf("unexpected item %v", part)
 		}
 		x := texts(fields)
-		t.items = append(t.items, item{x[0], x[1], x[2], x[3]})
+		items = append(items, item{x[0], x[1], x[2], x[3], number(clock)})
 	}
-	return t, nil
+	return items, nil
 }
 
-// merge applies a batch at the target, last writer wins.
-func merge(ctx context.Context, target *node.Incarnation, batch []taken) error {
-	_, err := eval(ctx, target, func(do func(text string, keys []string, args ...any)) {
-		for _, t := range batch {
-			var keys []string
-			var args []any
-			for _, x := range t.items {
-				keys = append(keys, layout.APRegisters(t.bucket)+x.key)
-				args = append(args, x.at, x.origin, x.value)
-			}
-			do(mergeText, keys, args...)
+// merge applies items at the target, last writer wins.
+func merge(ctx context.Context, target *node.Incarnation, items []item) error {
+	var calls []scriptCall
+	for some := range slices.Chunk(items, batchKeys) {
+		keys, args := make([]string, 0, len(some)), make([]any, 0, 3*len(some))
+		for _, x := range some {
+			keys, args = append(keys, layout.APRegister(x.key)), append(args, x.at, x.origin, x.value)
 		}
-	})
+		calls = append(calls, scriptCall{mergeScript, keys, args})
+	}
+	_, err := pipelined(ctx, target, calls)
 	return err
 }
 
-func clearMarks(ctx context.Context, source *node.Incarnation, batch []taken) error {
-	_, err := eval(ctx, source, func(do func(text string, keys []string, args ...any)) {
-		for _, t := range batch {
-			keys := []string{layout.APDirty(t.bucket)}
-			args := []any{t.clock}
-			for _, x := range t.items {
-				keys = append(keys, layout.APRegisters(t.bucket)+x.key)
-				args = append(args, x.key, x.at, x.origin)
-			}
-			do(clearText, keys, args...)
+func clearMarks(ctx context.Context, source *node.Incarnation, items []item) error {
+	var calls []scriptCall
+	for some := range slices.Chunk(items, batchKeys) {
+		keys, args := make([]string, 0, 2*len(some)), make([]any, 0, 4*len(some))
+		for _, x := range some {
+			keys = append(keys, layout.APDirty(layout.Bucket(x.key)), layout.APRegister(x.key))
+			args = append(args, x.key, x.at, x.origin, x.taken)
 		}
-	})
+		calls = append(calls, scriptCall{clearScript, keys, args})
+	}
+	_, err := pipelined(ctx, source, calls)
 	return err
 }
 
-// eval runs several scripts in one round trip. It sends their texts: a pipeline can't come back for a script that the
-// node does not know.
-func eval(ctx context.Context, inc *node.Incarnation, fill func(do func(text string, keys []string, args ...any))) ([]any, error) {
-	var commands []*redis.Cmd
-	err := inc.Do(ctx, func(client *redis.Client) error {
-		pipe := client.Pipeline()
-		fill(func(text string, keys []string, args ...any) {
-			commands = append(commands, pipe.Eval(ctx, text, keys, args...))
+// scriptCall is one call of a script.
+type scriptCall struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// pipelined runs several scripts in one round trip, and once more where the node did not know one: all of them may be
+// repeated.
+func pipelined(ctx context.Context, inc *node.Incarnation, calls []scriptCall) ([]any, error) {
+	replies := make([]any, len(calls))
+	run := func(send func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd) error {
+		return inc.Do(ctx, func(client *redis.Client) error {
+			commands := make([]*redis.Cmd, len(calls))
+			pipe := client.Pipeline()
+			for i, call := range calls {
+				commands[i] = send(pipe, call)
+			}
+			_, err := pipe.Exec(ctx)
+			for i, command := range commands {
+				replies[i] = command.Val()
+			}
+			return err
 		})
-		_, err := pipe.Exec(ctx)
-		return err
+	}
+	err := run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
+		return call.script.EvalSha(ctx, pipe, call.keys, call.args...)
 	})
-	if err != nil {
-		return nil, err
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
+			return call.script.Eval(ctx, pipe, call.keys, call.args...)
+		})
 	}
-	replies := make([]any, len(commands))
-	for i, command := range commands {
-		replies[i] = command.Val()
-	}
-	return replies, nil
+	return replies, err
 }

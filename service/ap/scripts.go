@@ -1,9 +1,15 @@
 package ap
 
 import (
+	"context"
 	_ "embed"
+	"errors"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"captop/service/layout"
+	"captop/service/node"
 )
 
 // The scripts; each file says what it does and takes.
@@ -30,6 +36,9 @@ var (
 	rejoinEndText string
 
 	writeScript       = redis.NewScript(writeText)
+	mergeScript       = redis.NewScript(mergeText)
+	clearScript       = redis.NewScript(clearText)
+	takeScript        = redis.NewScript(takeText)
 	leaseScript       = redis.NewScript(leaseText)
 	releaseScript     = redis.NewScript(releaseText)
 	asofScript        = redis.NewScript(asofText)
@@ -37,3 +46,63 @@ var (
 	rejoinStepScript  = redis.NewScript(rejoinStepText)
 	rejoinEndScript   = redis.NewScript(rejoinEndText)
 )
+
+// writes is the write script for many at a time.
+var writes = node.NewBatch(2, []string{"write"}, func(string) string { return writeText })
+
+// soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
+const soloBytes = 8 << 10
+
+// writing is one run of the write script.
+type writing struct {
+	key   string
+	value string
+	stamp stamp
+	now   int64 // the instance's clock, microseconds
+	skew  int64 // that is allowed, microseconds
+}
+
+func (w writing) keys() []string {
+	return []string{layout.APRegister(w.key), layout.APDirty(layout.Bucket(w.key))}
+}
+
+func (w writing) args() []any {
+	return []any{w.value, w.stamp.at, w.stamp.origin, w.now, w.skew, w.key}
+}
+
+// sendWrites makes the round trips of writes.
+func sendWrites(ctx context.Context, client *redis.Client, asked []writing, answers []node.Answer[any]) {
+	items := make([]node.Item, len(asked))
+	for i, w := range asked {
+		items[i] = node.Item{Script: "write", Keys: w.keys(), Args: w.args()}
+	}
+	writes.Run(ctx, client, items, answers)
+}
+
+// reading is a register as a node has it, and what the node said about itself just before and just after.
+type reading struct {
+	clock         time.Time
+	before, after []any
+	register      []any
+}
+
+// sendReads makes the round trips of reads.
+func sendReads(ctx context.Context, client *redis.Client, keys []string, answers []node.Answer[reading]) {
+	registers := make([]*redis.SliceCmd, len(keys))
+	pipe := client.Pipeline()
+	clock := pipe.Time(ctx)
+	before := pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
+	for i, key := range keys {
+		registers[i] = pipe.HMGet(ctx, layout.APRegister(key), layout.APStamp, layout.APOrigin, layout.APValue)
+	}
+	after := pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
+	_, _ = pipe.Exec(ctx) // every command has its error
+	shared := errors.Join(clock.Err(), before.Err(), after.Err())
+	for i, register := range registers {
+		answers[i].Err = register.Err()
+		if answers[i].Err == nil {
+			answers[i].Err = shared
+		}
+		answers[i].Value = reading{clock.Val(), before.Val(), after.Val(), register.Val()}
+	}
+}

@@ -43,6 +43,8 @@ type Store struct {
 	clock  *clock
 	watch  [2]*watch
 	flows  [2]*flow // by the side that they carry from
+	writes [2]*node.Lane[writing, any]
+	reads  [2]*node.Lane[string, reading]
 	stop   context.CancelFunc
 	done   sync.WaitGroup
 }
@@ -63,6 +65,7 @@ func Open(config Config) (*Store, error) {
 	holder := config.Instance + "/" + strconv.FormatInt(origin, 10)
 	for _, which := range []side{g1, g2} {
 		s.watch[which] = newWatch(config.Now())
+		s.writes[which], s.reads[which] = node.NewLane(sendWrites), node.NewLane(sendReads)
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {

@@ -27,6 +27,8 @@ const (
 	probeEvery = 200 * time.Millisecond
 	// answeredLately is how long an answer to a poll speaks for a node.
 	answeredLately = 3 * probeEvery
+	// handWait is how old a mark must be to be taken from the node: until then, who wrote it hands it over.
+	handWait = 100 * time.Millisecond
 	// countEvery is the number of polls between two counts of the queue.
 	countEvery = 5
 )
@@ -36,12 +38,13 @@ type view struct {
 	inc     *node.Incarnation
 	sent    time.Time // before it was asked: what happened earlier is in the view
 	got     time.Time
-	clock   int64 // the node's clock, microseconds
-	settled bool  // it was reconciled under this run id
-	asof    int64 // by its clock, microseconds: up to here it has all that its peer acknowledged
-	oldest  int64 // by its clock, microseconds: the oldest write that its peer lacks; 0 if there is none
-	dirty   uint64
-	depth   int64 // keys that its peer lacks a write of
+	clock   int64  // the node's clock, microseconds
+	settled bool   // it was reconciled under this run id
+	asof    int64  // by its clock, microseconds: up to here it has all that its peer acknowledged
+	oldest  int64  // by its clock, microseconds: the oldest write that its peer lacks; 0 if there is none
+	dirty   uint64 // bit b: bucket b has marks
+	late    uint64 // bit b: its oldest is older than handing over takes
+	depth   int64  // keys that its peer lacks a write of
 	done    int64
 	total   int64
 }
@@ -211,15 +214,22 @@ func (s *Store) poll(ctx context.Context, which side) {
 	if news := s.watch[which].take(v, s.clockError(which, v)); news != nil {
 		s.config.Logger.Error("CLOCK_SKEW", "node", s.nodes[which].Name(), "error", news.Error())
 	}
-	s.flows[which].found(v.dirty)
+	s.flows[which].found(v.late)
+	if v.dirty != 0 {
+		s.flows[which].marked.Store(v.got.UnixMicro())
+	}
 }
 
 func (v *view) readMarks(marks *[layout.Buckets]*redis.ZSliceCmd) {
 	for b, mark := range marks {
 		for _, z := range mark.Val() {
 			v.dirty |= 1 << b
-			if at := int64(z.Score); v.oldest == 0 || at < v.oldest {
+			at := int64(z.Score)
+			if v.oldest == 0 || at < v.oldest {
 				v.oldest = at
+			}
+			if v.clock-at > handWait.Microseconds() {
+				v.late |= 1 << b
 			}
 		}
 	}

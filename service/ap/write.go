@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"time"
 
 	"captop/service"
-	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -47,7 +47,6 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 }
 
 func (s *Store) written(which side, key string, version stamp) service.Written {
-	s.flows[which].mark(layout.Bucket(key))
 	return service.Written{Key: key, Version: version.version(), Nodes: []string{s.nodes[which].Name()},
 		Outcome: service.Applied}
 }
@@ -63,13 +62,12 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	if err != nil {
 		return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 	}
-	keys := []string{layout.APRegister(key), layout.APDirty(layout.Bucket(key))}
+	text := string(value) // the caller may want value back before the node has it
 	var drawn stamp
 	for range proposals {
 		var now int64
 		drawn, now = s.clock.next()
-		reply, err := inc.Run(ctx, writeScript, keys, value, drawn.at, drawn.origin, now,
-			s.config.MaxClockSkew.Microseconds(), key)
+		reply, err := s.sendWrite(ctx, which, inc, writing{key, text, drawn, now, s.config.MaxClockSkew.Microseconds()})
 		if err != nil {
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
@@ -78,6 +76,7 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		case err != nil:
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
+			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, number})
 			return drawn, nil
 		case what == "newer":
 			s.clock.observe(number)
@@ -88,6 +87,13 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
 	// counts as overwritten by them.
 	return drawn, nil
+}
+
+func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation, w writing) (any, error) {
+	if len(w.value) < soloBytes {
+		return s.writes[which].Do(ctx, inc, w)
+	}
+	return inc.Run(ctx, writeScript, w.keys(), w.args()...)
 }
 
 // verdict reads the answer of the write script.

@@ -127,8 +127,7 @@ func (t *Tokens) find(token string) (tokenEntry, bool) {
 	return t.entries[at], true
 }
 
-// admit refuses the call where its caller is over a rate limit, unknown, or not allowed to do it. The answer never
-// tells what was wrong with a token; the log does.
+// admit refuses the call where its caller is over a rate limit, unknown, or not allowed to do it.
 func (s *Server) admit(c *call) error {
 	outcome := service.Outcome("")
 	if c.kind == write {
@@ -144,20 +143,29 @@ func (s *Server) admit(c *call) error {
 	if c.kind == write {
 		needed = RoleWrite
 	}
-	reason := c.caller.failure
-	refusal := &service.Error{Code: service.CodeUnauthorized, Outcome: outcome,
-		Message: "a valid token is needed: Authorization: Bearer TOKEN"}
+	if refusal := s.authorise(c.w, c.caller, needed, string(c.kind)); refusal != nil {
+		refusal.Outcome = outcome
+		return refusal
+	}
+	return nil
+}
+
+// authorise refuses a caller without a valid token of the role that is needed. The answer never tells what was wrong
+// with a token; the log does.
+func (s *Server) authorise(w http.ResponseWriter, caller caller, needed Role, operation string) *service.Error {
+	reason := caller.failure
+	refusal := &service.Error{Code: service.CodeUnauthorized, Message: "a valid token is needed: Authorization: Bearer TOKEN"}
 	if reason == "" {
-		if c.caller.role >= needed {
+		if caller.role >= needed {
 			return nil
 		}
 		reason = "role"
-		refusal = &service.Error{Code: service.CodeForbidden, Outcome: outcome, Message: "this token does not allow that"}
+		refusal = &service.Error{Code: service.CodeForbidden, Message: "this token does not allow that"}
 	} else {
-		c.w.Header().Set("WWW-Authenticate", `Bearer realm="captop"`)
+		w.Header().Set("WWW-Authenticate", `Bearer realm="captop"`)
 	}
 	s.metrics.authFailures.Inc()
-	s.options.Logger.Warn("AUTH_FAILURE", LogClient, c.caller.address.String(), "reason", reason, "operation", c.kind)
+	s.options.Logger.Warn("AUTH_FAILURE", LogClient, caller.address.String(), "reason", reason, "operation", operation)
 	return refusal
 }
 

@@ -122,3 +122,52 @@ func TestUnusableTokenFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestProfilesAreForAdmins: profiles want an admin's token, and say so to everybody else.
+func TestProfilesAreForAdmins(t *testing.T) {
+	lines, tokens := "", map[string]string{}
+	for _, role := range []string{"read", "write", "admin"} {
+		token, line, err := api.NewToken("the-"+role+"er", role)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, tokens[role] = lines+line+"\n", token
+	}
+	parsed, err := api.ParseTokens(strings.NewReader(lines))
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &logBuffer{}
+	open, _ := serve(t, newFakeStore(), testOptions(log))
+	options := testOptions(log)
+	options.Tokens = parsed
+	guarded, _ := serve(t, newFakeStore(), options)
+	for _, c := range []struct {
+		addr, token, profile string
+		status               int
+		body                 string
+	}{
+		{guarded, "", "heap", 401, "unauthorized"},
+		{guarded, "made up", "heap", 401, "unauthorized"},
+		{guarded, tokens["read"], "heap", 403, "forbidden"},
+		{guarded, tokens["write"], "profile?seconds=1", 403, "forbidden"},
+		{guarded, tokens["admin"], "heap", 200, "\x1f\x8b"}, // gzip, as every profile is
+		{guarded, tokens["admin"], "profile?seconds=1", 200, "\x1f\x8b"},
+		{guarded, tokens["admin"], "nonsense", 404, "goroutine"},
+		{open, "", "heap", 403, "TOKENS_FILE"},
+		{open, tokens["admin"], "heap", 403, "TOKENS_FILE"},
+	} {
+		header := http.Header{}
+		if c.token != "" {
+			header.Set("Authorization", "Bearer "+c.token)
+		}
+		response := send(t, "GET", "http://"+c.addr+"/debug/pprof/"+c.profile, header, nil)
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if response.StatusCode != c.status || !strings.Contains(string(body), c.body) {
+			t.Errorf("%s with %.6q: %d %.100q, wanted %d with %q", c.profile, c.token, response.StatusCode, body, c.status, c.body)
+		}
+	}
+}

@@ -85,6 +85,9 @@ func (p Proxies) address(r *http.Request) netip.Addr {
 		return netip.Addr{} // not a TCP connection
 	}
 	address := peer.Addr().Unmap().WithZone("")
+	if !p.trusted(address) {
+		return address
+	}
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusted(address); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -20,7 +21,7 @@ import (
 // plainError matches what net/http writes by itself, before any handler runs: a header that is too large, a request line
 // that does not parse. Nothing else on our connections starts so.
 var plainError = regexp.MustCompile(
-	`^HTTP/1\.1 (\d{3}) [^\r\n]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n(?s)(.*)$`)
+	`^HTTP/1\.1 ([45]\d\d) [^\r\n]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n(?s)(.*)$`)
 
 // jsonListener makes the errors of net/http itself as readable as ours.
 type jsonListener struct {
@@ -72,6 +73,9 @@ func (c *jsonConn) Read(p []byte) (int, error) {
 
 // Write passes p on, or an error body in its place.
 func (c *jsonConn) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(p, []byte("HTTP/1.1 4")) && !bytes.HasPrefix(p, []byte("HTTP/1.1 5")) {
+		return c.Conn.Write(p)
+	}
 	found := plainError.FindSubmatch(p)
 	if found == nil {
 		return c.Conn.Write(p)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,9 +24,16 @@ type metrics struct {
 	mode         string
 	requests     *prometheus.CounterVec
 	latency      *prometheus.HistogramVec
+	answers      [2]answered // of reads and writes
 	inFlight     prometheus.Gauge
 	rateLimited  prometheus.Counter
 	authFailures prometheus.Counter
+}
+
+// answered are the metrics of one kind of operation. Looking a series up by its labels costs more than counting in it.
+type answered struct {
+	latency  prometheus.Observer
+	byStatus sync.Map // status, an int: prometheus.Counter
 }
 
 func newMetrics(store service.Store, options Options, draining func() bool) *metrics {
@@ -58,7 +66,7 @@ func newMetrics(store service.Store, options Options, draining func() bool) *met
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Present from the start, so that a rate has two samples before the first failure.
 	for _, operation := range []kind{read, write} {
-		m.latency.WithLabelValues(m.mode, string(operation))
+		m.of(operation).latency = m.latency.WithLabelValues(m.mode, string(operation))
 		m.requests.WithLabelValues(m.mode, string(operation), "200")
 		m.requests.WithLabelValues(m.mode, string(operation), "503")
 	}
@@ -70,8 +78,20 @@ func (m *metrics) handler() http.Handler {
 }
 
 func (m *metrics) observe(operation kind, status int, took time.Duration) {
-	m.requests.WithLabelValues(m.mode, string(operation), strconv.Itoa(status)).Inc()
-	m.latency.WithLabelValues(m.mode, string(operation)).Observe(took.Seconds())
+	answered := m.of(operation)
+	answered.latency.Observe(took.Seconds())
+	counter, known := answered.byStatus.Load(status)
+	if !known {
+		counter, _ = answered.byStatus.LoadOrStore(status, m.requests.WithLabelValues(m.mode, string(operation), strconv.Itoa(status)))
+	}
+	counter.(prometheus.Counter).Inc()
+}
+
+func (m *metrics) of(operation kind) *answered {
+	if operation == read {
+		return &m.answers[0]
+	}
+	return &m.answers[1]
 }
 
 // nodeMetric is one metric with a label node, read from a NodeState when it is scraped.

@@ -46,6 +46,7 @@ func New(store service.Store, options Options) *Server {
 	s.register("GET", "/health", s.health)
 	s.register("GET", "/metrics", s.metrics.handler().ServeHTTP)
 	s.register("GET", "/circuit-breaker", s.breakers)
+	s.register("GET", "/debug/pprof/{profile}", s.profile)
 	s.register("GET", "/read/{key}", s.operation(read, s.read))
 	write := s.operation(write, s.write)
 	s.register("POST", "/write/{key}", write)
@@ -167,16 +168,17 @@ func (s *Server) errorBody(refusal *service.Error) ErrorBody {
 	}
 }
 
+// Values of headers, shared by all answers: nobody changes one in place.
+var isJSON, notStored, notGuessed = []string{"application/json"}, []string{"no-store"}, []string{"nosniff"}
+
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil { // our own types: they always marshal
 		panic(err)
 	}
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("Content-Length", strconv.Itoa(len(text)+1))
+	header["Content-Type"], header["Cache-Control"], header["X-Content-Type-Options"] = isJSON, notStored, notGuessed
+	header["Content-Length"] = []string{strconv.Itoa(len(text) + 1)}
 	w.WriteHeader(status)
 	_, _ = w.Write(append(text, '\n')) // the client may be gone; the deed is done
 }

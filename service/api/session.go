@@ -7,9 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"hash"
+	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"captop/service"
@@ -28,7 +32,7 @@ const (
 // with SECRET_KEY; it carries the memory itself, or names one in Redis where stores are given.
 type Sessions struct {
 	mode   service.Mode
-	secret []byte
+	macs   sync.Pool // of keyed hash.Hash: to set one up costs as much as to use it
 	now    func() time.Time
 	logger *slog.Logger
 	stores []*SharedStore
@@ -38,7 +42,8 @@ type Sessions struct {
 // of them; a write that none of them could note is noted in the token.
 func NewSessions(mode service.Mode, secret []byte, now func() time.Time, logger *slog.Logger,
 	stores ...*SharedStore) *Sessions {
-	return &Sessions{mode: mode, secret: derive(secret, "session "+string(mode)), now: now, logger: logger,
+	secret = derive(secret, "session "+string(mode))
+	return &Sessions{mode: mode, macs: sync.Pool{New: func() any { return hmac.New(sha256.New, secret) }}, now: now, logger: logger,
 		stores: stores}
 }
 
@@ -97,7 +102,7 @@ func (s *Sessions) sign(m memory) string {
 		}
 		text := base64.RawURLEncoding.EncodeToString(payload)
 		if len(text) <= maxCookieToken || len(m.Writes) <= 1 {
-			return text + "." + base64.RawURLEncoding.EncodeToString(mac(s.secret, text))
+			return text + "." + base64.RawURLEncoding.EncodeToString(s.mac("", text))
 		}
 		m.Writes, m.Dropped = m.Writes[1:], true
 	}
@@ -107,7 +112,7 @@ func (s *Sessions) sign(m memory) string {
 func (s *Sessions) open(token string) (m memory, reason string) {
 	text, signature, _ := strings.Cut(token, ".")
 	given, err := base64.RawURLEncoding.DecodeString(signature)
-	if err != nil || !hmac.Equal(given, mac(s.secret, text)) {
+	if err != nil || !hmac.Equal(given, s.mac("", text)) {
 		return memory{}, "signature"
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(text)
@@ -143,7 +148,17 @@ func (s *Sessions) of(r *http.Request, client string) (m memory, found bool) {
 
 // hash stands for a key in tokens and in Redis, which then do not tell it.
 func (s *Sessions) hash(key string) string {
-	return base64.RawURLEncoding.EncodeToString(mac(s.secret, "key "+key)[:keyHashBytes])
+	return base64.RawURLEncoding.EncodeToString(s.mac("key ", key)[:keyHashBytes])
+}
+
+// mac signs a text of one purpose.
+func (s *Sessions) mac(purpose, text string) []byte {
+	sum := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(sum)
+	sum.Reset()
+	_, _ = io.WriteString(sum, purpose)
+	_, _ = io.WriteString(sum, text)
+	return sum.Sum(nil)
 }
 
 // recall gives what the request's session knows of the key.
@@ -159,14 +174,20 @@ func (s *Server) recall(c *call) sessionEntry {
 	return m.lookup(sessions.hash(c.key))
 }
 
+var cookieRules = "; Path=/; Max-Age=" + strconv.Itoa(int(sessionTTL.Seconds())) + "; HttpOnly"
+
 // remember notes the write in the request's session, or in a new one, and hands out the token.
 func (s *Server) remember(c *call, version service.Version) {
 	sessions := s.options.Sessions
 	m, found := sessions.of(c.r, c.caller.name())
 	token := sessions.note(c.ctx, m, found, sessions.hash(c.key), version, s.store.Newer)
-	c.w.Header().Set(SessionHeader, token)
-	http.SetCookie(c.w, &http.Cookie{Name: SessionCookie, Value: token, Path: "/", MaxAge: int(sessionTTL.Seconds()),
-		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: s.options.Secure})
+	c.w.Header()[SessionHeader] = []string{token}
+	// As http.SetCookie would, which looks at every byte of what is known to be fit for a cookie.
+	cookie := SessionCookie + "=" + token + cookieRules
+	if s.options.Secure {
+		cookie += "; Secure"
+	}
+	c.w.Header()["Set-Cookie"] = []string{cookie + "; SameSite=Lax"}
 }
 
 // note gives the token of m with one more write. It never fails: where Redis can't note it, the token does.

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -43,6 +44,7 @@ func send(t *testing.T, method, url string, header http.Header, body any) *http.
 			t.Fatalf("%s %s: %d %s: %v", method, url, response.StatusCode, text, err)
 		}
 	}
+	response.Body = io.NopCloser(bytes.NewReader(text))
 	return response
 }
 

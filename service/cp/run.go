@@ -117,7 +117,7 @@ func isOurs(err error) bool {
 
 // step asks once, and provides what the answer asks for before the next asking.
 func (s *Store) step(ctx context.Context, p *pair, inc *node.Incarnation, key string, t task) (task, error) {
-	reply, err := send(ctx, inc, key, t.request())
+	reply, err := s.send(ctx, inc, key, t.request())
 	if err != nil {
 		return t, err
 	}
@@ -170,7 +170,7 @@ func (s *Store) resolve(ctx context.Context, p *pair, key string, t task, age ti
 	if ended.step != finish && ended.step != forget {
 		return nil // somebody else has ended it
 	}
-	_, err = send(ctx, p.incs[head], key, ended.request())
+	_, err = s.send(ctx, p.incs[head], key, ended.request())
 	return err
 }
 

@@ -25,14 +25,25 @@ func loadScripts() map[string]*redis.Script {
 	}
 	loaded := make(map[string]*redis.Script, len(entries))
 	for _, entry := range entries {
-		text, err := luaFiles.ReadFile("lua/" + entry.Name())
-		if err != nil {
-			panic(err)
-		}
-		loaded[strings.TrimSuffix(entry.Name(), ".lua")] = redis.NewScript(string(text))
+		name := strings.TrimSuffix(entry.Name(), ".lua")
+		loaded[name] = redis.NewScript(textOf(name))
 	}
 	return loaded
 }
+
+func textOf(name string) string {
+	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err) // the files are part of the program
+	}
+	return string(text)
+}
+
+// hot is what every write runs, at one node or the other: many at a time.
+var hot = node.NewBatch(3, []string{"prepare", "commit", "end"}, textOf)
+
+// soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
+const soloBytes = 8 << 10
 
 // scriptKeys gives the KEYS of every script: the key, the bucket's meta, the bucket's dirty set.
 func scriptKeys(key string) []string {
@@ -48,13 +59,104 @@ func (r request) argv() []any {
 	return args
 }
 
+// asking is a request for a key.
+type asking struct {
+	key string
+	request
+}
+
+// lanes are the ways to one node that requests share.
+type lanes struct {
+	scripts *node.Lane[asking, []string]
+	reads   *node.Lane[string, []any]
+}
+
+func newLanes() lanes { return lanes{node.NewLane(sendScripts), node.NewLane(sendReads)} }
+
+// sendScripts runs hot scripts.
+func sendScripts(ctx context.Context, client *redis.Client, asked []asking, answers []node.Answer[[]string]) {
+	items, replies := make([]node.Item, len(asked)), make([]node.Answer[any], len(asked))
+	for i, a := range asked {
+		items[i] = node.Item{Script: a.script, Keys: scriptKeys(a.key), Args: a.argv()}
+	}
+	hot.Run(ctx, client, items, replies)
+	for i, reply := range replies {
+		if answers[i].Err = reply.Err; reply.Err == nil {
+			answers[i].Value, answers[i].Err = words(reply.Value)
+		}
+	}
+}
+
+// sendReads reads what read.lua does of the keys themselves.
+func sendReads(ctx context.Context, client *redis.Client, keys []string, answers []node.Answer[[]any]) {
+	commands := make([]*redis.SliceCmd, len(keys))
+	pipe := client.Pipeline()
+	for i, key := range keys {
+		commands[i] = pipe.HMGet(ctx, layout.CPKey(key), layout.CPSettled, layout.CPVersion, layout.CPValue, layout.CPPromised)
+	}
+	_, _ = pipe.Exec(ctx) // every command has its error
+	for i, command := range commands {
+		answers[i].Value, answers[i].Err = command.Result()
+	}
+}
+
+// readReply is read.lua's answer, where the key alone tells it; the bucket's word counts only for a key that is not
+// stamped with the node's run.
+func readReply(fields []any, run string) ([]string, bool) {
+	if len(fields) != 4 || fields[0] != run {
+		return nil, false
+	}
+	version, written := fields[1].(string)
+	value, _ := fields[2].(string)
+	switch {
+	case fields[3] != nil:
+		return []string{"DIRTY"}, true
+	case !written:
+		return []string{"NONE"}, true
+	}
+	return []string{"OK", version, value}, true
+}
+
 // send runs one request for a key.
-func send(ctx context.Context, inc *node.Incarnation, key string, r request) ([]string, error) {
+func (s *Store) send(ctx context.Context, inc *node.Incarnation, key string, r request) ([]string, error) {
+	switch {
+	case r.script == "read":
+		fields, err := s.lanes[r.at].reads.Do(ctx, inc, key)
+		if err != nil {
+			return nil, err
+		}
+		if reply, told := readReply(fields, r.args[0]); told {
+			return reply, nil
+		}
+	case hot.Has(r.script) && r.bytes() < soloBytes:
+		return s.lanes[r.at].scripts.Do(ctx, inc, asking{key, r})
+	}
+	return sendAlone(ctx, inc, key, r)
+}
+
+// bytes is the size of a request, but for its key.
+func (r request) bytes() (sum int) {
+	for _, arg := range r.args {
+		sum += len(arg)
+	}
+	return sum
+}
+
+func sendAlone(ctx context.Context, inc *node.Incarnation, key string, r request) ([]string, error) {
 	reply, err := inc.Run(ctx, scripts[r.script], scriptKeys(key), r.argv()...)
 	if err != nil {
 		return nil, err
 	}
 	return words(reply)
+}
+
+// leave sends the step that is left of a write whose caller has its answer, with whatever goes to the head next. What is
+// lost here is resolved by whoever meets the key next.
+func (s *Store) leave(key string, p *pair, t task) {
+	if t.step == ended || t.result == pending {
+		return
+	}
+	s.lanes[head].scripts.Tell(p.incs[head], asking{key, t.request()}, s.config.Timeout)
 }
 
 // sendAll runs requests for many keys at one node in one round trip. The replies are in the requests' order; one that
@@ -76,7 +178,7 @@ func sendAll(ctx context.Context, inc *node.Incarnation, keys []string, requests
 		}
 		if redis.HasErrorPrefix(command.Err(), "NOSCRIPT") {
 			// It did not run for want of its text, so that sending it again is no second try.
-			if replies[i], err = send(ctx, inc, keys[i], requests[i]); err != nil {
+			if replies[i], err = sendAlone(ctx, inc, keys[i], requests[i]); err != nil {
 				return replies, err
 			}
 			continue

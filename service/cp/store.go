@@ -35,7 +35,7 @@ type Config struct {
 type Store struct {
 	config Config
 	nodes  [2]*node.Node // by side
-	tidy   chan leftover
+	lanes  [2]lanes      // by side
 	watch  watch
 	turn   atomic.Uint64 // of reads, between the nodes
 	stop   context.CancelFunc
@@ -49,11 +49,8 @@ func Open(config Config) (*Store, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1},
-		tidy: make(chan leftover, tidyQueue), stop: cancel}
+		lanes: [2]lanes{newLanes(), newLanes()}, stop: cancel}
 	s.watch.start(config.Now())
-	for range tidyWorkers {
-		s.done.Go(func() { s.tidyUp(ctx) })
-	}
 	for _, which := range []side{tail, head} {
 		s.done.Go(func() { every(ctx, func(ctx context.Context) { s.lookAt(ctx, which) }) })
 	}

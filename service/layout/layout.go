@@ -4,7 +4,6 @@
 package layout
 
 import (
-	"hash/fnv"
 	"strconv"
 	"strings"
 
@@ -17,9 +16,11 @@ const Buckets = 64
 
 // Bucket gives the bucket of a key, 0 to Buckets-1.
 func Bucket(key string) int {
-	sum := fnv.New32a()
-	sum.Write([]byte(key)) // never fails
-	return int(sum.Sum32() % Buckets)
+	sum := uint32(2166136261) // FNV-1a, which hash/fnv has only for byte slices
+	for i := range len(key) {
+		sum = (sum ^ uint32(key[i])) * 16777619
+	}
+	return int(sum % Buckets)
 }
 
 // Fence is the key that is written to a group to have its answers confirmed. It holds nothing.
@@ -36,17 +37,30 @@ const (
 	cpMiddle = "}k:"
 )
 
-// CPBucket begins the names of all that a bucket of CP has.
-func CPBucket(bucket int) string { return CPPrefix + strconv.Itoa(bucket) + "}" }
+// names are the names that all buckets have, made once.
+func names(prefix, suffix string) (all [Buckets]string) {
+	for b := range all {
+		all[b] = prefix + strconv.Itoa(b) + suffix
+	}
+	return all
+}
+
+var (
+	cpMetas   = names(CPPrefix, "}m")
+	cpDirties = names(CPPrefix, "}d")
+	cpKeys    = names(CPPrefix, cpMiddle)
+	apKeys    = names(APPrefix, apMiddle)
+	apDirties = names(APPrefix, "}d")
+)
 
 // CPMeta is the hash about a bucket of CP.
-func CPMeta(bucket int) string { return CPBucket(bucket) + "m" }
+func CPMeta(bucket int) string { return cpMetas[bucket] }
 
 // CPDirty is the set of a bucket's dirty keys in CP.
-func CPDirty(bucket int) string { return CPBucket(bucket) + "d" }
+func CPDirty(bucket int) string { return cpDirties[bucket] }
 
 // CPKey is the hash of a key in CP.
-func CPKey(key string) string { return CPBucket(Bucket(key)) + "k:" + key }
+func CPKey(key string) string { return cpKeys[Bucket(key)] + key }
 
 // CPUserKey gives the key that a name in Redis stands for in CP.
 func CPUserKey(name string) (string, bool) {
@@ -85,13 +99,13 @@ const (
 )
 
 // APRegisters begins the names of all registers of a bucket; the user's key follows.
-func APRegisters(bucket int) string { return APPrefix + strconv.Itoa(bucket) + apMiddle }
+func APRegisters(bucket int) string { return apKeys[bucket] }
 
 // APRegister is the hash of a key in AP.
 func APRegister(key string) string { return APRegisters(Bucket(key)) + key }
 
 // APDirty is the set of a bucket's keys that the peer lacks a write of.
-func APDirty(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}d" }
+func APDirty(bucket int) string { return apDirties[bucket] }
 
 // APUserKey gives the key of a register's name; false for whatever else lies in the same Redis.
 func APUserKey(name string) (string, bool) {

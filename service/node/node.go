@@ -184,20 +184,33 @@ func insists(ctx context.Context) bool { return ctx.Value(insisting{}) != nil }
 
 // guarded runs one contact through the breaker and keeps the books.
 func (n *Node) guarded(ctx context.Context, contact func() error) error {
-	if err := ctx.Err(); err != nil {
-		return &connectError{node: n.config.Name, err: err} // too late to blame the node
-	}
-	done, err := n.breaker.Allow()
-	switch {
-	case err != nil && !insists(ctx):
-		return fmt.Errorf("%s: %w", n.config.Name, ErrOpen)
-	case err != nil:
-		done = func(error) {} // the breaker takes no part in this one
+	done, err := n.allow(ctx)
+	if err != nil {
+		return err
 	}
 	err = contact()
+	n.contacted(done, err)
+	return err
+}
+
+// allow asks the breaker for one contact; contacted is to be told how it went.
+func (n *Node) allow(ctx context.Context) (done func(error), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, &connectError{node: n.config.Name, err: err} // too late to blame the node
+	}
+	done, err = n.breaker.Allow()
+	switch {
+	case err != nil && !insists(ctx):
+		return nil, fmt.Errorf("%s: %w", n.config.Name, ErrOpen)
+	case err != nil:
+		return func(error) {}, nil // the breaker takes no part in this one
+	}
+	return done, nil
+}
+
+func (n *Node) contacted(done func(error), err error) {
 	done(err)
 	n.health.contacted(err)
-	return err
 }
 
 // beat contacts the node at every heartbeat, so that a restart is noticed and a breaker closes without traffic.

@@ -1,5 +1,5 @@
 -- Last writer wins: takes over each register that is newer than what is here. Says how many were.
--- KEYS: registers of one bucket. ARGV: stamp, origin, value for each.
+-- KEYS: registers. ARGV: stamp, origin, value for each.
 local taken = 0
 for i, key in ipairs(KEYS) do
   local t, o, v = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]

@@ -1,6 +1,6 @@
 -- Applies a write under the stamp that the instance gave it, and marks the key dirty for the peer.
 -- KEYS: the register, the bucket's dirty set. ARGV: value, stamp, origin, the instance's clock, the allowed skew (all
--- times in microseconds), the user's key.
+-- times in microseconds), the user's key. Gives what became of it, and with "written" this node's clock.
 -- The stamp is never raised here: a command that arrives after its caller has given up must not become newer than
 -- what was written since.
 local time = redis.call('TIME')
@@ -23,4 +23,4 @@ end
 -- The mark first: a write without its mark would never reach the peer.
 redis.call('ZADD', KEYS[2], 'NX', string.format('%.0f', here), ARGV[6])
 redis.call('HSET', KEYS[1], 't', ARGV[2], 'o', ARGV[3], 'v', ARGV[1])
-return { 'written' }
+return { 'written', string.format('%.0f', here) }

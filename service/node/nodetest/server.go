@@ -56,6 +56,13 @@ func (s *Server) Addr() string { return s.addr }
 // URL is redis://host:port.
 func (s *Server) URL() string { return "redis://" + s.addr }
 
+// PID is the process that runs now.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.process.Process.Pid
+}
+
 // Kill ends the server with SIGKILL, also while it is paused. Nothing happens if it does not run.
 func (s *Server) Kill() {
 	s.mu.Lock()
