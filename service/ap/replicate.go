@@ -2,6 +2,7 @@ package ap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -20,7 +21,7 @@ const (
 	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
 	batchKeys   = 64
 	batchBytes  = 256 << 10
-	takeBuckets = 8
+	takeBuckets = 4
 	// handKeys and handBytes bound what waits to be handed over.
 	handKeys  = 4096
 	handBytes = 4 << 20
@@ -246,9 +247,18 @@ type item struct {
 	taken                  int64 // the source's clock when it was as it is here, microseconds
 }
 
-// carry takes the oldest marks of the buckets, merges them into the target, and clears them: a few buckets at a time, so
-// that neither node is kept from its other callers for long, and with the next ones taken while the last are carried.
+// carry takes the oldest marks of the buckets, merges them into the target, and clears them: half of the buckets beside
+// the other half, so that no node waits for the other.
 func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
+	const even = 0x5555555555555555
+	other := make(chan error, 1)
+	go func() { other <- f.carrySome(ctx, source, target, buckets&even) }()
+	err := f.carrySome(ctx, source, target, buckets&^even)
+	return errors.Join(err, <-other)
+}
+
+// carrySome carries a few buckets at a time: no node is kept from its other callers for long.
+func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
 	for buckets != 0 {
 		var some uint64
 		for ; buckets != 0 && bits.OnesCount64(some) < takeBuckets; buckets &= buckets - 1 {
