@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -21,10 +23,11 @@ type Standing struct {
 	Saving         bool // BGSAVE or a rewrite of the AOF runs, or is about to
 	AOF            bool
 	Cluster        bool
-	Keys           int64  // in all databases
-	Loaded         int64  // keys in the dump that it began with, those included that had expired; -1 where it does not tell (before Redis 7)
-	Primary        string // of a replica: host:port
-	LinkUp         bool   // of a replica: it follows its primary
+	Keys           int64         // in all databases
+	Loaded         int64         // keys in the dump that it began with, those included that had expired; -1 where it does not tell (before Redis 7)
+	Primary        string        // of a replica: host:port
+	LinkUp         bool          // of a replica: it follows its primary
+	Silence        time.Duration // of a replica: since the last word from its primary
 }
 
 // Options reads a node's URL. Nothing is tried twice. Its errors never hold the URL, which may hold a password.
@@ -85,7 +88,12 @@ func read(info string) (Standing, error) {
 		return s, errors.New("INFO names no run_id; is this Redis?")
 	}
 	if host := fields["master_host"]; host != "" {
-		s.Primary = host + ":" + fields["master_port"]
+		s.Primary = net.JoinHostPort(host, fields["master_port"])
+		for _, since := range []string{"master_last_io_seconds_ago", "master_link_down_since_seconds"} {
+			if seconds, err := strconv.Atoi(fields[since]); err == nil {
+				s.Silence = max(s.Silence, time.Duration(seconds)*time.Second)
+			}
+		}
 	}
 	var err error
 	if s.Offset, err = number(fields, "master_repl_offset"); err != nil {

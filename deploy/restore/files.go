@@ -198,3 +198,41 @@ func (c counted) Read(p []byte) (int, error) {
 	c.tell(int64(n))
 	return n, err
 }
+
+// LayOut makes an empty folder the data folder of a Redis 7 with AOF that holds a dump, as a restore does. The hash must
+// be the dump's.
+func LayOut(folder, dump, hash string) error {
+	files := usual()
+	files.Known = true
+	from := &source{path: dump, sha256: hash, at: time.Now()}
+	out, in := io.Pipe()
+	go func() { in.CloseWithError(files.compose(in, strings.NewReader(""), from, func(int64) {})) }()
+	defer out.Close()
+	for entries := tar.NewReader(out); ; {
+		header, err := entries.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name := filepath.Join(folder, filepath.FromSlash(header.Name)) // compose's own names only
+		if header.Typeflag == tar.TypeDir {
+			err = os.MkdirAll(name, 0o700)
+		} else {
+			err = writeFile(name, entries)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func writeFile(name string, from io.Reader) error {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, from)
+	return errors.Join(err, file.Close())
+}

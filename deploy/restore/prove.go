@@ -66,11 +66,11 @@ func (r *Restorer) compare(ctx context.Context, record *Record, n *Node) error {
 	if standing.RunID != n.RunAfter {
 		return nil // somebody has restarted it since: it began with what it had saved then
 	}
-	return holds(standing, n.Keys, n.Expiring)
+	return Holds(standing, n.Keys, n.Expiring)
 }
 
-// holds compares what a node began with, or where it does not tell, what it holds, with what a dump holds.
-func holds(standing dbnode.Standing, keys, expiring int64) error {
+// Holds compares what a node began with, or where it does not tell, what it holds, with what a dump holds.
+func Holds(standing dbnode.Standing, keys, expiring int64) error {
 	if standing.Loaded >= 0 {
 		if standing.Loaded != keys {
 			return fmt.Errorf("%w: it loaded %d keys, and the backup holds %d", ErrLost, standing.Loaded, keys)
@@ -120,7 +120,7 @@ func (r *Restorer) settle(ctx context.Context, record *Record, n *Node) error {
 		case <-time.After(lookEvery):
 		}
 	}
-	cp, ap, err := clientKeys(ctx, client, func(seen int64) { r.Tell(Progress{Step: Settle, Text: "counting the keys of " + n.Name, Done: seen}) })
+	cp, ap, err := ClientKeys(ctx, client, func(seen int64) { r.Tell(Progress{Step: Settle, Text: "counting the keys of " + n.Name, Done: seen}) })
 	if err != nil {
 		return err
 	}

@@ -170,7 +170,7 @@ func (r *Restorer) verify(ctx context.Context, record *Record, n *Node, m backup
 	say := func(step string) { r.say(Carry, "%s: %s", m.File, step) }
 	_, err := r.Store.VerifyAnd(ctx, m, say, func(ctx context.Context, loaded *redis.Client) (err error) {
 		r.say(Carry, "%s: counting what clients know", m.File)
-		if n.CP, n.AP, err = clientKeys(ctx, loaded, func(int64) {}); err != nil || record.Both {
+		if n.CP, n.AP, err = ClientKeys(ctx, loaded, func(int64) {}); err != nil || record.Both {
 			return err
 		}
 		return r.samePast(ctx, n, loaded)

@@ -90,11 +90,11 @@ func TestDumpBesideAnAOFIsLost(t *testing.T) {
 	if err != nil || !standing.AOF || standing.Keys != 0 {
 		t.Fatalf("a Redis with AOF has read a dump.rdb: %+v, %v; then all of this is needless", standing, err)
 	}
-	if err := holds(standing, m.Content.Keys, m.Content.Expiring); !errors.Is(err, ErrLost) {
+	if err := Holds(standing, m.Content.Keys, m.Content.Expiring); !errors.Is(err, ErrLost) {
 		t.Errorf("nobody notices: %v", err)
 	}
 	standing.Loaded = -1 // as before Redis 7
-	if err := holds(standing, m.Content.Keys, m.Content.Expiring); !errors.Is(err, ErrLost) {
+	if err := Holds(standing, m.Content.Keys, m.Content.Expiring); !errors.Is(err, ErrLost) {
 		t.Errorf("nobody notices on an older Redis: %v", err)
 	}
 }

@@ -55,8 +55,8 @@ func readSettling(ctx context.Context, client *redis.Client) (settling, error) {
 	return s, nil
 }
 
-// clientKeys counts the keys on a node that clients know, of both modes. tell is told how many keys were looked at.
-func clientKeys(ctx context.Context, client *redis.Client, tell func(int64)) (cp, ap int64, err error) {
+// ClientKeys counts the keys on a node that clients know, of both modes. tell is told how many keys were looked at.
+func ClientKeys(ctx context.Context, client *redis.Client, tell func(int64)) (cp, ap int64, err error) {
 	for cursor, seen := uint64(0), int64(0); ; {
 		names, next, err := client.Scan(ctx, cursor, "", 1000).Result()
 		if err != nil {
