@@ -17,6 +17,7 @@ need promtool prometheus
 need prometheus-alertmanager prometheus-alertmanager
 need haproxy haproxy
 need gcc gcc # the race detector links with it
+need systemd-analyze systemd # it verifies the units
 if docker info >/dev/null 2>&1; then
   need docker-compose docker-compose
 else

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -18,7 +17,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"captop/deploy/backup"
-	"captop/probes/record"
 	"captop/service"
 	"captop/tui/cell"
 )
@@ -29,7 +27,7 @@ const leastEvery = 10 * time.Second
 func newBackupCommand(std streams) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "backup",
-		Short: "take, list, verify and prune backups of the nodes",
+		Short: "take, list, verify, restore and prune backups of the nodes",
 		Long: "Backups are dumps as Redis writes them, fetched over the Redis protocol, with a manifest beside each. One counts as\n" +
 			"verified only when a redis-server of its own has loaded it and holds what the dump holds.\n\n" +
 			"Exit codes: 0 done, 1 failed or not all of it done, 64 called wrongly.",
@@ -37,15 +35,9 @@ func newBackupCommand(std streams) *cobra.Command {
 	store := backup.Store{Now: time.Now}
 	command.PersistentFlags().StringVar(&store.Dir, "dir", "", "folder of the backups (default: backups in the state directory)")
 	command.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if store.Dir != "" {
-			return nil
-		}
-		state := record.Dir(os.Getenv)
-		if state == "" {
-			return errors.New("there is no place for backups on this system: give --dir")
-		}
-		store.Dir = filepath.Join(state, "backups")
-		return nil
+		var err error
+		store.Dir, err = backupDir(store.Dir)
+		return err
 	}
 	command.AddCommand(newBackupTakeCommand(&store, std), newBackupListCommand(&store, std), newBackupVerifyCommand(&store, std),
 		newBackupPruneCommand(&store, std), newBackupRestoreCommand(&store, std), newBackupUndoCommand(&store, std))
@@ -83,7 +75,7 @@ func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		taker := &backupTaker{store: *store, nodes: nodes, keep: keep, out: std.out, metrics: newBackupMetrics()}
+		taker := &backupTaker{store: *store, nodes: nodes, keep: keep, out: std.out, metrics: newBackupMetrics(store.Dir)}
 		if every == 0 {
 			return failed(std, taker.round(cmd.Context()))
 		}
@@ -197,18 +189,21 @@ type backupMetrics struct {
 	registry *prometheus.Registry
 	verified *prometheus.GaugeVec
 	bytes    *prometheus.GaugeVec
+	duration *prometheus.GaugeVec
 	failures *prometheus.CounterVec
 }
 
-func newBackupMetrics() backupMetrics {
+func newBackupMetrics(dir string) backupMetrics {
 	node := []string{"node"}
 	m := backupMetrics{registry: prometheus.NewRegistry(),
 		verified: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "captop_backup_last_verified_timestamp_seconds",
 			Help: "When the newest verified backup was taken, Unix seconds; 0 before there is one."}, node),
 		bytes: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "captop_backup_bytes", Help: "Size of the newest verified backup."}, node),
+		duration: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "captop_backup_duration_seconds",
+			Help: "How long the newest verified backup took to take and to verify."}, node),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "captop_backup_failures_total",
 			Help: "Backups that could not be taken or verified."}, node)}
-	m.registry.MustRegister(m.verified, m.bytes, m.failures)
+	m.registry.MustRegister(m.verified, m.bytes, m.duration, m.failures, newDrillMetrics(dir))
 	return m
 }
 
@@ -227,6 +222,7 @@ func (m backupMetrics) begin(nodes []backupNode, entries []backup.Entry) {
 func (m backupMetrics) took(of backup.Manifest) {
 	m.verified.WithLabelValues(of.Node).Set(float64(of.TakenAt.UnixMilli()) / 1000)
 	m.bytes.WithLabelValues(of.Node).Set(float64(of.Content.Bytes))
+	m.duration.WithLabelValues(of.Node).Set((of.Took + of.Verified.Took).Seconds())
 }
 
 func (m backupMetrics) handler() http.Handler {

@@ -74,9 +74,14 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
-		"go run ./cmd/captop backup take":                      backups,
-		"go run ./cmd/captop backup list":                      backups,
-		"go run ./cmd/captop backup verify":                    backups,
+		"go run ./cmd/captop backup take":   backups,
+		"go run ./cmd/captop backup list":   backups,
+		"go run ./cmd/captop backup verify": backups,
+		// Done for real by TestRestoreCommands; here there is nothing to restore into.
+		"go run ./cmd/captop backup restore db_g2 --dry-run":   restoreSays("restore", "db_g2", "--dry-run"),
+		"go run ./cmd/captop backup restore --both":            restoreSays("restore", "--both"),
+		"go run ./cmd/captop backup undo":                      restoreSays("undo"),
+		"go run ./cmd/captop drill":                            backups,
 		"go run ./cmd/captop bench cp":                         benches("bench", "cp"),
 		"go run ./cmd/captop bench ap --rate 2000 --reads 0.9": benches("bench", "ap", "--rate", "2000", "--reads", "0.9"),
 		"go run ./cmd/captop bench cp --compare ap --reads 0":  benches("bench", "cp", "--compare", "ap", "--reads", "0"),
@@ -155,6 +160,9 @@ func backups(t *testing.T) {
 			t.Errorf("backup %s printed %s", command, output)
 		}
 	}
+	if output := finishes(t, environ, "go", "run", "./cmd/captop", "drill"); !strings.Contains(output, "drill restore: OK") {
+		t.Errorf("drill printed %s", output)
+	}
 }
 
 // finishes runs a command at the root to its end. An exit code of captop's own is an answer, too.
@@ -186,4 +194,15 @@ func inTerminal(t *testing.T, command, text string) {
 	s.Wait(text)
 	s.Keys("C-c")
 	s.Wait("ended with")
+}
+
+// restoreSays runs captop backup restore or undo where there is nothing to restore into, and wants it to say so.
+func restoreSays(args ...string) func(*testing.T) {
+	return func(t *testing.T) {
+		command := exec.Command("go", append([]string{"run", "./cmd/captop", "backup"}, args...)...)
+		command.Dir, command.Env = root(t), append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
+		if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "no Compose project here publishes the ports of --g1 and --g2") {
+			t.Errorf("%q: %v: %s", args, err, out)
+		}
+	}
 }

@@ -58,7 +58,7 @@ func newBackupRestoreCommand(store *backup.Store, std streams) *cobra.Command {
 			"for it (with AOF on it does not look at a dump.rdb), the node is started, and what it loaded is compared. Then the services settle\n" +
 			"it with the other node: what was written since the backup stays.\n\n" +
 			"With --both, both nodes go back to their backups, and what was written since is lost.\n\n" +
-			"A restore that was broken off, however, is finished by --resume or taken back by captop backup undo.\n\n" +
+			"A restore that was broken off is finished by --resume or taken back by captop backup undo.\n\n" +
 			"Exit codes: 0 done, 1 refused or failed, 64 called wrongly.",
 		Example: "  captop backup restore db_g2 --dry-run\n  captop backup restore db_g2 --yes\n  captop backup restore --both",
 		Args:    cobra.MaximumNArgs(2),
@@ -215,12 +215,20 @@ func (o *restoreOptions) confirm(plan restore.Plan) error {
 	if o.yes {
 		return nil
 	}
-	if file, ok := o.std.in.(*os.File); !ok || !isatty.IsTerminal(file.Fd()) {
-		return errors.New("nothing was done: this is no terminal to ask at; say --yes, or --dry-run to only see the plan")
+	return typed(o.std, "", plan.Names())
+}
+
+// typed has a person type a word, after saying what it stands for.
+func typed(std streams, question, word string) error {
+	if file, ok := std.in.(*os.File); !ok || !isatty.IsTerminal(file.Fd()) {
+		return errors.New("nothing was done: this is no terminal to ask at; say --yes")
 	}
-	_, _ = fmt.Fprintf(o.std.out, "Type %q to go on: ", plan.Names())
-	line, err := bufio.NewReader(o.std.in).ReadString('\n')
-	if err != nil || strings.TrimSpace(line) != plan.Names() {
+	if question != "" {
+		_, _ = fmt.Fprintln(std.out, question)
+	}
+	_, _ = fmt.Fprintf(std.out, "Type %q to go on: ", word)
+	line, err := bufio.NewReader(std.in).ReadString('\n')
+	if err != nil || strings.TrimSpace(line) != word {
 		return errors.New("nothing was done: that was something else")
 	}
 	return nil
@@ -270,7 +278,9 @@ func openNodes(ctx context.Context, project string, s settings) (acting.Stack, e
 	switch {
 	case err != nil:
 		return nil, err
-	case len(found) != 1:
+	case len(found) == 0:
+		return nil, errors.New("no Compose project here publishes the ports of --g1 and --g2: name it with --project")
+	case len(found) > 1:
 		return nil, fmt.Errorf("%d Compose projects here publish the ports of --g1 and --g2: say which with --project %s", len(found), strings.Join(found, " or "))
 	}
 	return docker.Open(ctx, found[0])

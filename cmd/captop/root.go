@@ -54,7 +54,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.BoolVar(&o.json, "json", false, "with --once: print the whole snapshot as JSON")
 	flags.BoolVar(&o.plain, "plain", false, "print a line for each change instead of drawing a screen")
 	root.MarkFlagsMutuallyExclusive("once", "plain")
-	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std), newBackupCommand(std),
+	root.AddCommand(newVersionCommand(), newDemoCommand(std), newKeeperCommand(std), newConfigCommand(std), newBackupCommand(std), newDrillCommand(std),
 		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
 		newDoctorCommand(std), newRolloutCommand(std))
 	root.AddCommand(newActCommands(std)...)

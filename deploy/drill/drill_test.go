@@ -133,7 +133,7 @@ func standbys(t *testing.T, primaries map[string]*nodetest.Server) map[string]*n
 		if err != nil {
 			t.Fatal(err)
 		}
-		all[name] = nodetest.Start(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0")
+		all[name] = nodetest.Start(t, "--replicaof", host, port, "--repl-diskless-sync-delay", "0", "--appendonly", "no")
 	}
 	for _, s := range all {
 		awaitLink(t, s)
