@@ -36,6 +36,7 @@ type worker struct {
 	zipf   *rand.Zipf
 	read   request
 	write  request
+	slept  bool // before the present request of an open loop
 }
 
 // request is an HTTP request whose key can be set.
@@ -90,11 +91,14 @@ func (w *worker) work() {
 		number := w.run.next.Add(1) - 1
 		begin := time.Now()
 		if w.run.plan.Rate > 0 {
-			// The clock starts when the request is due: what waits for a connection waits for the target (or for the client,
-			// if that is late).
+			// The clock starts when the request is due: what waits for a connection waits for the target.
 			begin = w.run.due(number)
 			if w.run.ended(number, begin) || !w.await(number, begin) {
 				return
+			}
+			// But where the connection was free, a timer that rings a little late is not the target's doing.
+			if now := time.Now(); w.slept && now.Sub(begin) < timerError {
+				begin = now
 			}
 		} else if w.run.ended(number, begin) {
 			return
@@ -104,11 +108,15 @@ func (w *worker) work() {
 	}
 }
 
-// await sleeps until a request is due; false where it is not to be sent any more.
+// timerError is how late a timer may ring: the runtime rounds what is left to whole milliseconds.
+const timerError = 2 * time.Millisecond
+
+// await sleeps until a request is due, and notes whether it had to; false where it is not to be sent any more.
 func (w *worker) await(number int64, due time.Time) bool {
 	const slice = 100 * time.Millisecond // so that an interrupt is noticed
 	wait := time.Until(due)
-	if wait <= 0 {
+	w.slept = wait > 0
+	if !w.slept {
 		return !w.run.ended(number, time.Now())
 	}
 	for ; wait > 0; wait = time.Until(due) {
