@@ -120,38 +120,52 @@ type script struct {
 
 // scripts catches, with MONITOR, the very scripts that the services send for one write and one read, with their arguments.
 func (s *stage) scripts(ctx context.Context) ([]script, error) {
-	sources, err := scriptSources()
+	files, err := scriptFiles()
 	if err != nil {
 		return nil, err
 	}
 	var all []script
-	for _, service := range []*lab.Process{s.ap, s.cp} {
-		client := api.NewClient(service.URL(), "", nil)
+	for _, mode := range []service.Mode{service.ModeAP, service.ModeCP} {
+		client := api.NewClient(map[service.Mode]*lab.Process{service.ModeAP: s.ap, service.ModeCP: s.cp}[mode].URL(), "", nil)
 		for _, isRead := range []bool{false, true} {
-			caught, err := s.catch(ctx, func() error { return once(ctx, client, isRead) })
+			caught, texts, err := s.catch(ctx, func() error { return once(ctx, client, isRead) })
 			if err != nil {
 				return nil, err
 			}
 			for _, c := range caught {
-				source, known := sources[c.args[1]]
+				text := texts[c.args[1]]
+				c.read, c.name = isRead, scriptName(files, text, mode, isRead, c.node == s.g1)
 				at := slices.IndexFunc(c.args, func(a string) bool { return strings.Contains(a, zeros) })
-				if !known || at < 0 || !isRead && strings.HasSuffix(source.name, "end.lua") {
-					continue // an end of what was never promised is no work
+				again := slices.ContainsFunc(all, func(other script) bool { return other.name == c.name })
+				if at < 0 || again || text == "" || strings.HasSuffix(c.name, "end.lua") { // an end of what was never promised is no work
+					continue
 				}
-				if err := s.prepare(ctx, c, source.text); err != nil {
+				if err := s.prepare(ctx, c, text); err != nil {
 					return nil, err
 				}
-				c.name, c.read = source.name, isRead
 				for i := range c.args {
 					c.args[i] = strings.ReplaceAll(c.args[i], zeros, random)
 				}
-				if !slices.ContainsFunc(all, func(other script) bool { return other.name == c.name }) {
-					all = append(all, c)
-				}
+				all = append(all, c)
 			}
 		}
 	}
 	return all, nil
+}
+
+// scriptName is a script's file; one that is made of several is named by what it is sent for.
+func scriptName(files map[string]string, text string, mode service.Mode, isRead, atG1 bool) string {
+	if file, ok := files[text]; ok {
+		return file
+	}
+	what, node := "write", service.G2
+	if isRead {
+		what = "read"
+	}
+	if atG1 {
+		node = service.G1
+	}
+	return fmt.Sprintf("%s %s at %s", mode, what, node)
 }
 
 // once does one write or read of key 0.
@@ -191,10 +205,8 @@ func (s *stage) prepare(ctx context.Context, c script, text string) error {
 	return nil
 }
 
-type source struct{ name, text string }
-
-// scriptSources are the scripts in the repository by their SHA-1.
-func scriptSources() (map[string]source, error) {
+// scriptFiles are the names of the scripts in the repository by their text.
+func scriptFiles() (map[string]string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "captop").Output()
 	if err != nil {
 		return nil, fmt.Errorf("finding the module captop (run this inside the repository): %w", err)
@@ -204,53 +216,73 @@ func scriptSources() (map[string]source, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]source{}
+	found := map[string]string{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("reading a script: %w", err)
 		}
-		sum := sha1.Sum(text)
-		found[hex.EncodeToString(sum[:])] = source{strings.Replace(strings.TrimPrefix(file, base+"/"), "lua/", "", 1), string(text)}
+		found[string(text)] = strings.Replace(strings.TrimPrefix(file, base+"/"), "lua/", "", 1)
 	}
 	return found, nil
 }
 
-// catch gives the EVALSHAs that the nodes are sent while do runs, and a little longer.
-func (s *stage) catch(ctx context.Context, do func() error) (caught []script, err error) {
+// catch gives the EVALSHAs that the nodes are sent while do runs, and a little longer, with the texts of their scripts by
+// SHA-1: the nodes forget all scripts before, so that the services send the texts, too.
+func (s *stage) catch(ctx context.Context, do func() error) (caught []script, texts map[string]string, err error) {
 	const linger = 300 * time.Millisecond // what is done behind the answer comes, too
 	type monitor struct {
-		node *lab.Process
-		conn net.Conn
+		node   *lab.Process
+		conn   net.Conn
+		reader *bufio.Reader
 	}
 	var monitors []monitor
 	for _, node := range []*lab.Process{s.g2, s.g1} {
 		conn, err := net.Dial("tcp", node.Addr())
 		if err != nil {
-			return nil, fmt.Errorf("watching a node: %w", err)
+			return nil, nil, fmt.Errorf("watching a node: %w", err)
 		}
 		defer conn.Close()
 		reader := bufio.NewReader(conn)
-		if _, err := conn.Write([]byte("MONITOR\r\n")); err != nil {
-			return nil, fmt.Errorf("watching a node: %w", err)
+		for _, command := range []string{"SCRIPT FLUSH\r\n", "MONITOR\r\n"} {
+			if _, err := conn.Write([]byte(command)); err != nil {
+				return nil, nil, fmt.Errorf("watching a node: %w", err)
+			}
+			if _, err := reader.ReadString('\n'); err != nil {
+				return nil, nil, fmt.Errorf("watching a node: %w", err)
+			}
 		}
-		if _, err := reader.ReadString('\n'); err != nil {
-			return nil, fmt.Errorf("watching a node: %w", err)
-		}
-		monitors = append(monitors, monitor{node, conn})
+		monitors = append(monitors, monitor{node, conn, reader})
 	}
 	if err := do(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	texts = map[string]string{}
 	for _, m := range monitors {
 		_ = m.conn.SetReadDeadline(time.Now().Add(linger))
-		for lines := bufio.NewScanner(m.conn); lines.Scan(); {
-			if args := monitored(lines.Text()); len(args) > 3 && strings.EqualFold(args[0], "evalsha") {
+		lines := bufio.NewScanner(m.reader)
+		lines.Buffer(nil, 1<<20) // a text is one line
+		for lines.Scan() {
+			args := monitored(lines.Text())
+			if len(args) < 3 {
+				continue
+			}
+			switch strings.ToLower(args[0]) {
+			case "evalsha":
 				caught = append(caught, script{node: m.node, args: args})
+			case "eval":
+				keepText(texts, args[1])
+			case "script": // load
+				keepText(texts, args[2])
 			}
 		}
 	}
-	return caught, ctx.Err()
+	return caught, texts, ctx.Err()
+}
+
+func keepText(texts map[string]string, text string) {
+	sum := sha1.Sum([]byte(text))
+	texts[hex.EncodeToString(sum[:])] = text
 }
 
 // monitored reads the arguments of a line of MONITOR; those of scripts' own commands are none.
