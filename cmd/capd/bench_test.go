@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -334,26 +333,4 @@ func request(conn net.Conn, reader *bufio.Reader, method string, key int) (refus
 	}
 	_, err = reader.Discard(length)
 	return "", err
-}
-
-// BenchmarkRedis is what redis-benchmark gets out of one node, for scale.
-func BenchmarkRedis(b *testing.B) {
-	server := nodetest.Start(b)
-	_, port, _ := net.SplitHostPort(server.Addr())
-	output, err := exec.Command("redis-benchmark", "-p", port, "-c", strconv.Itoa(benchConns), "-n", strconv.Itoa(max(b.N, 1000)),
-		"-d", strconv.Itoa(benchBytes), "-r", strconv.Itoa(benchKeys), "-t", "set,get", "--csv").Output()
-	if err != nil {
-		b.Fatalf("running redis-benchmark (Debian: redis-tools): %v", err)
-	}
-	rows, err := csv.NewReader(strings.NewReader(string(output))).ReadAll()
-	if err != nil || len(rows) != 3 {
-		b.Fatalf("redis-benchmark printed %q: %v", output, err)
-	}
-	for _, row := range rows[1:] {
-		rate, err := strconv.ParseFloat(row[1], 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(rate, row[0]+"/s")
-	}
 }
