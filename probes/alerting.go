@@ -70,7 +70,7 @@ func (s *State) noteEdge(edge alerts.Edge) {
 // warning; none and info are for people who look, and change nothing.
 func AlertSeverity(label string) Severity {
 	switch strings.ToLower(label) {
-	case "critical", "page", "error":
+	case "critical", "page", "emergency", "error":
 		return Critical
 	case "none", "info":
 		return OK

@@ -8,7 +8,10 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"captop/service"
 )
 
 // maxTimeout bounds an attempt, however rare the polls are.
@@ -66,7 +69,8 @@ type Engine struct {
 	config  Config
 	timeout time.Duration
 	client  *http.Client
-	serving []job // of services
+	targets []ServiceTarget
+	serving []job // of targets
 	jobs    []job // of nodes
 	state   *State
 	closers []io.Closer
@@ -74,6 +78,7 @@ type Engine struct {
 	asking  map[string]bool // jobs whose answers have not been taken in
 	answers chan answers
 	running sync.WaitGroup
+	chosen  atomic.Pointer[map[service.Mode]ServiceTarget] // that are best asked
 
 	rulesTold       string    // why the file of rules could not be read, as told last
 	acksTold        string    // why the acknowledgements could not be read, as told last
@@ -97,6 +102,7 @@ func New(config Config) (*Engine, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	e.closers = append(e.closers, closer(transport.CloseIdleConnections))
 	e.watchServices(config.Targets.Services)
+	e.choose(nil)
 	if address := config.Targets.Alertmanager; address != "" {
 		e.jobs = append(e.jobs, job{target: alertmanager, part: PartHeld, ask: askAlertmanager(e.client, address)})
 	}
@@ -125,7 +131,7 @@ func New(config Config) (*Engine, error) {
 
 // watchServices sets what is asked of services from now on.
 func (e *Engine) watchServices(services []ServiceTarget) {
-	e.serving = nil
+	e.targets, e.serving = services, nil
 	for _, target := range services {
 		add := func(part Part, path string) {
 			e.serving = append(e.serving, job{target: target.Name, part: part, ask: askHTTP(e.client, target.URL, path, target.Token)})
@@ -223,7 +229,9 @@ func (e *Engine) cycle(ctx context.Context, patience time.Duration) *Snapshot {
 	if ctx.Err() == nil {
 		e.recorded(at, poll)
 	}
-	return e.state.Snapshot(at)
+	snap := e.state.Snapshot(at)
+	e.choose(snap)
+	return snap
 }
 
 // askAll begins an attempt for all that is not being asked still.

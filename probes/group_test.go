@@ -198,6 +198,42 @@ func TestNothingWorseStaysOK(t *testing.T) {
 	}
 }
 
+// TestLabelsOfATargetFile: they are on every series, as in Prometheus; one that a page has, too, hides nothing.
+func TestLabelsOfATargetFile(t *testing.T) {
+	all := targets()
+	all.Services[0].Labels = map[string]string{"zone": "a", "node": "host7", "job": "app_cp"}
+	s, state := newStack(), newState(t, all, tick, epoch)
+	s.growing["app_cp"] = [2]int{30, 20}
+	snap := s.watch(t, state, 6)
+	found, err := state.alerts.Query(t.Context(), `up{zone="a",node="host7",job="app_cp"}`, snap.At)
+	if err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if found, err = state.alerts.Query(t.Context(), `circuit_breaker_state{node="host7",exported_node="db_g1"}`, snap.At); err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+	if svc := snap.Services[0]; svc.Labels["zone"] != "a" || svc.ErrorRatio.Value < 0.3 || !svc.Links[0].FailureRate.Known {
+		t.Errorf("%+v", svc)
+	}
+	again := TargetsInput(all.Services)
+	again.At = s.at
+	state.Apply(again)
+	if svc := state.Snapshot(s.at).Services[0]; svc.Labels["zone"] != "a" || svc.Reach.Contact != Up {
+		t.Errorf("the same once more: %+v", svc)
+	}
+	all.Services[0].Labels = map[string]string{"zone": "b"}
+	all.Alertmanager = "http://alertmanager:9093"
+	moved := TargetsInput(all.Services)
+	if after, changed := all.With(moved); !changed || after.Alertmanager != all.Alertmanager || after.Services[0].Labels["zone"] != "b" {
+		t.Errorf("recorded as %+v", after)
+	}
+	moved.At = s.at
+	state.Apply(moved)
+	if svc := state.Snapshot(s.at).Services[0]; svc.Labels["zone"] != "b" || svc.Reach.Contact != NotAsked {
+		t.Errorf("with other labels it is another instance: %+v", svc)
+	}
+}
+
 // TestTargetsHoldNoSecrets: what is recorded of discovery has no tokens and no passwords.
 func TestTargetsHoldNoSecrets(t *testing.T) {
 	engine, err := New(Config{Discover: func() ([]ServiceTarget, bool, error) {

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"maps"
 	"time"
 
 	"captop/service"
@@ -44,6 +45,14 @@ type ServiceTarget struct {
 	Mode  service.Mode
 	URL   string // http:// or https://
 	Token string // bearer token, "" for none
+	// Labels are those of a target file. As in Prometheus they are on every series, and their job and instance win over
+	// captop's own.
+	Labels map[string]string `json:",omitempty"`
+}
+
+// Same says whether two targets differ in nothing.
+func (t ServiceTarget) Same(other ServiceTarget) bool {
+	return t.Name == other.Name && t.Mode == other.Mode && t.URL == other.URL && t.Token == other.Token && maps.Equal(t.Labels, other.Labels)
 }
 
 // NodeTarget is a node to watch.

@@ -98,18 +98,26 @@ func (r *reader) visit(ref uint64, series alerts.Series, value float64) {
 // maxKnown bounds what is remembered of one target's series.
 const maxKnown = 10_000
 
+// exposed gives a label as the page has it, also where the target has one of the same name.
+func exposed(series alerts.Series, name string) string {
+	if own := series.Get("exported_" + name); own != "" {
+		return own
+	}
+	return series.Get(name)
+}
+
 func meaningOf(series alerts.Series) meaning {
 	switch series.Name() {
 	case requestsTotal:
-		return meaning{figure: figureRequests, key: series.Get("status")}
+		return meaning{figure: figureRequests, key: exposed(series, "status")}
 	case failuresTotal:
-		return meaning{figure: figureFailures, key: series.Get("node")}
+		return meaning{figure: figureFailures, key: exposed(series, "node")}
 	case processStart:
 		return meaning{figure: figureStart}
 	case breakerState:
 		return meaning{figure: figureBreaker}
 	case latencySeconds + "_bucket":
-		bound, err := strconv.ParseFloat(series.Get("le"), 64)
+		bound, err := strconv.ParseFloat(exposed(series, "le"), 64)
 		if err == nil {
 			return meaning{figure: figureBucket, bound: bound}
 		}

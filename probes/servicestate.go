@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"time"
@@ -37,7 +38,8 @@ type serviceState struct {
 func newServiceState(target ServiceTarget, engine *alerts.Engine) *serviceState {
 	s := &serviceState{alerts: engine, labels: map[string]string{"job": "app_" + string(target.Mode), "instance": host(target.URL)},
 		reader: newReader(), breakers: map[string]service.BreakerState{}}
-	s.view = Service{Name: target.Name, Mode: target.Mode, URL: bare(target.URL), Window: rateWindow,
+	maps.Copy(s.labels, target.Labels)
+	s.view = Service{Name: target.Name, Mode: target.Mode, URL: bare(target.URL), Labels: target.Labels, Window: rateWindow,
 		Links: []Link{{Node: service.G1}, {Node: service.G2}}}
 	return s
 }

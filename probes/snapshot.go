@@ -250,14 +250,16 @@ type Verdict struct {
 
 // Service is one instance of app_cp or app_ap. Mode is as configured until its health body says otherwise.
 type Service struct {
-	Name     string       `json:"name"` // app_cp, app_ap; app_cp-2 and so on where there are several
-	Mode     service.Mode `json:"mode"`
-	URL      string       `json:"url"` // without credentials
-	Reach    Reach        `json:"reach"`
-	Status   string       `json:"status"` // of the health body: ok, degraded, unavailable, draining; "" while not known
-	Draining bool         `json:"draining"`
-	Instance string       `json:"instance,omitempty"`
-	Version  string       `json:"version,omitempty"`
+	Name string       `json:"name"` // app_cp, app_ap; app_cp-2 and so on where there are several
+	Mode service.Mode `json:"mode"`
+	URL  string       `json:"url"` // without credentials
+	// Labels are those that a target file gives it.
+	Labels   map[string]string `json:"labels,omitempty"`
+	Reach    Reach             `json:"reach"`
+	Status   string            `json:"status"` // of the health body: ok, degraded, unavailable, draining; "" while not known
+	Draining bool              `json:"draining"`
+	Instance string            `json:"instance,omitempty"`
+	Version  string            `json:"version,omitempty"`
 
 	HealthAt   time.Time `json:"health_at,omitzero"`   // when each part last answered well
 	BreakersAt time.Time `json:"breakers_at,omitzero"` //

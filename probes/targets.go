@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"captop/service"
@@ -22,6 +23,12 @@ type foundService struct {
 	Name string       `json:"name"`
 	Mode service.Mode `json:"mode"`
 	URL  string       `json:"url"`
+
+	Labels map[string]string `json:"labels,omitempty"`
+}
+
+func (f foundService) target() ServiceTarget {
+	return ServiceTarget{Name: f.Name, Mode: f.Mode, URL: f.URL, Labels: f.Labels}
 }
 
 // targetsInput tells that discovery has found other instances than before, or why it cannot look.
@@ -49,7 +56,7 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 func TargetsInput(services []ServiceTarget) Input {
 	body := found{Services: []foundService{}}
 	for _, target := range services {
-		body.Services = append(body.Services, foundService{target.Name, target.Mode, bare(target.URL)})
+		body.Services = append(body.Services, foundService{target.Name, target.Mode, bare(target.URL), target.Labels})
 	}
 	in := Input{Target: recorder, Part: PartTargets, Fault: Up}
 	text, err := json.Marshal(body)
@@ -66,9 +73,10 @@ func (t Targets) With(in Input) (after Targets, ok bool) {
 	if in.Part != PartTargets || in.Body == "" || json.Unmarshal([]byte(in.Body), &now) != nil {
 		return t, false
 	}
-	after = Targets{Nodes: t.Nodes}
+	after = t
+	after.Services = nil
 	for _, target := range now.Services {
-		after.Services = append(after.Services, ServiceTarget{Name: target.Name, Mode: target.Mode, URL: target.URL})
+		after.Services = append(after.Services, target.target())
 	}
 	return after, true
 }
@@ -97,12 +105,12 @@ func (s *State) retarget(in Input) {
 	for _, target := range now.Services {
 		svc, old := known[target.Name]
 		delete(known, target.Name)
-		if old && svc.view.URL != target.URL { // another instance under the same name
+		if old && (svc.view.URL != target.URL || !maps.Equal(svc.view.Labels, target.Labels)) { // another instance under the same name
 			svc.alerts.Forget(svc.labels, in.At)
 			old = false
 		}
 		if !old {
-			svc = newServiceState(ServiceTarget{Name: target.Name, Mode: target.Mode, URL: target.URL}, s.alerts)
+			svc = newServiceState(target.target(), s.alerts)
 			came = append(came, target.Name)
 		}
 		s.services = append(s.services, svc)

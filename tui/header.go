@@ -50,8 +50,8 @@ func (m model) fires(c screen.Context) string {
 				continue
 			}
 			count++
-			if worst == "" || rule.Severity == "critical" && !critical {
-				worst, critical = rule.Name, rule.Severity == "critical"
+			if bad := probes.AlertSeverity(rule.Severity) == probes.Critical; worst == "" || bad && !critical {
+				worst, critical = rule.Name, bad
 			}
 		}
 	}

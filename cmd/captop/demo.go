@@ -83,7 +83,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		}
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(config.Targets)
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(engine.Instance)
 	screen.Armed, screen.Query = true, engine.Query
 	screenCtx, hangup := untilHangup(ctx)
 	defer hangup()
@@ -94,7 +94,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	defer finish(acts, std)
 	screen.History = kept.lookBack()
 	screen.Logs = logtail.Follow(ctx, append(settings.Log, stack.Log()), time.Now)
-	looks, err := lookClosely(config.Targets, &screen)
+	looks, err := lookClosely(config.Targets.Nodes, engine.Instance, &screen)
 	if err != nil {
 		return err
 	}

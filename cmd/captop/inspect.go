@@ -27,17 +27,17 @@ func (all closers) Close() error {
 
 // lookClosely gives the dashboard its close looks at the nodes that captop asks itself, and their keys. Close ends their
 // connections.
-func lookClosely(targets probes.Targets, screen *tui.Options) (io.Closer, error) {
-	targets.Nodes = slices.DeleteFunc(slices.Clone(targets.Nodes), func(node probes.NodeTarget) bool { return node.URL == "" })
-	inspector, err := inspect.New(targets.Nodes, time.Now)
+func lookClosely(nodes []probes.NodeTarget, services probes.Instances, screen *tui.Options) (io.Closer, error) {
+	nodes = slices.DeleteFunc(slices.Clone(nodes), func(node probes.NodeTarget) bool { return node.URL == "" })
+	inspector, err := inspect.New(nodes, time.Now)
 	if err != nil {
 		return nil, err
 	}
 	screen.Inspect = inspector.Inspect
-	if len(targets.Nodes) != 2 {
+	if len(nodes) != 2 {
 		return inspector, nil // without both nodes there is nothing to compare
 	}
-	space, err := keyspace.Open(targets, time.Now)
+	space, err := keyspace.Open(nodes, services, time.Now)
 	if err != nil {
 		return nil, errors.Join(err, inspector.Close())
 	}

@@ -107,12 +107,12 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	case o.plain:
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), noted(writer(config.Targets), "screen")
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stackName(config.Targets), noted(writer(engine.Instance), "screen")
 	screen.Query, screen.History = engine.Query, kept.lookBack()
 	if len(settings.Log) > 0 {
 		screen.Logs = logtail.Follow(ctx, settings.Log, time.Now)
 	}
-	looks, err := lookClosely(config.Targets, &screen)
+	looks, err := lookClosely(config.Targets.Nodes, engine.Instance, &screen)
 	if err != nil {
 		return err
 	}
@@ -161,20 +161,14 @@ func stackName(targets probes.Targets) string {
 	return "configured stack on " + strings.Join(hosts, " ")
 }
 
-// writer gives the dashboard a way to write through the first service of each mode.
-func writer(targets probes.Targets) func(context.Context, service.Mode, string, string) (service.Written, error) {
-	clients := map[service.Mode]*api.Client{}
-	for _, target := range targets.Services {
-		if clients[target.Mode] == nil {
-			clients[target.Mode] = api.NewClient(target.URL, target.Token, nil)
-		}
-	}
+// writer gives the dashboard a way to write through an instance of a mode that serves.
+func writer(services probes.Instances) func(context.Context, service.Mode, string, string) (service.Written, error) {
 	return func(ctx context.Context, mode service.Mode, key, value string) (service.Written, error) {
-		client := clients[mode]
-		if client == nil {
+		target, ok := services(mode)
+		if !ok {
 			return service.Written{}, fmt.Errorf("no service of mode %s is configured", mode)
 		}
-		return client.Write(ctx, key, []byte(value))
+		return api.NewClient(target.URL, target.Token, nil).Write(ctx, key, []byte(value))
 	}
 }
 

@@ -117,7 +117,7 @@ func (f *Finder) publish(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
-	if !slices.Equal(all, f.found) {
+	if !slices.EqualFunc(all, f.found, probes.ServiceTarget.Same) {
 		f.found, f.news = all, true
 	}
 }

@@ -3,6 +3,7 @@ package discovery
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,7 +102,7 @@ func TestFile(t *testing.T) {
 	if _, err := New(t.Context(), Config{File: path + ".absent"}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an absent file: %v", err)
 	}
-	write(`[{"targets": ["10.0.0.1:5001", "10.0.0.2:5001"], "labels": {"job": "app_cp"}}, {"targets": ["ap:5002"], "labels": {"mode": "ap", "__scheme__": "https"}}]`)
+	write(`[{"targets": ["10.0.0.1:5001", "10.0.0.2:5001"], "labels": {"job": "app_cp"}}, {"targets": ["ap:5002"], "labels": {"mode": "ap", "__scheme__": "https", "zone": "a"}}]`)
 	ctx, cancel := context.WithCancel(t.Context())
 	f, err := New(ctx, Config{File: path})
 	if err != nil {
@@ -124,6 +125,9 @@ func TestFile(t *testing.T) {
 		}
 	}
 	expect("", "cp http://10.0.0.1:5001", "cp http://10.0.0.2:5001", "ap https://ap:5002")
+	if services, _, _ := f.Found(); !maps.Equal(services[2].Labels, map[string]string{"mode": "ap", "zone": "a"}) {
+		t.Errorf("the labels are %v", services[2].Labels)
+	}
 	write("- targets: [cp:5001]\n  labels: {job: app_cp}\n")
 	expect("", "cp http://cp:5001")
 	write("- targets: [cp:5001]\n  labels: {job: other}\n")

@@ -2,8 +2,10 @@ package discovery
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -50,7 +52,8 @@ func (f *Finder) readFile() error {
 	return err
 }
 
-// parse reads groups of targets. The label mode, or else job, says which service they are; __scheme__ may say https.
+// parse reads groups of targets. The label mode, or else job, says which service they are; __scheme__ may say https. What
+// other labels say is on their series, as in Prometheus.
 func (f *Finder) parse(text []byte) ([]probes.ServiceTarget, error) {
 	var groups []group
 	if err := yaml.Unmarshal(text, &groups); err != nil {
@@ -71,10 +74,19 @@ func (f *Finder) parse(text []byte) ([]probes.ServiceTarget, error) {
 			if err != nil || parsed.Hostname() == "" || parsed.Path != "" || parsed.User != nil {
 				return nil, fmt.Errorf("reading the target file %s: group %d: %q is no target; it looks like 10.0.0.5:5001", f.file.path, i+1, target)
 			}
-			all = append(all, f.target(mode, *parsed))
+			found := f.target(mode, *parsed)
+			found.Labels = shown(g.Labels)
+			all = append(all, found)
 		}
 	}
 	return all, nil
+}
+
+// shown are the labels that end up on series: not those for Prometheus itself.
+func shown(all map[string]string) map[string]string {
+	left := maps.Clone(all)
+	maps.DeleteFunc(left, func(name, _ string) bool { return strings.HasPrefix(name, "__") })
+	return left
 }
 
 func modeOf(labels map[string]string) (service.Mode, error) {

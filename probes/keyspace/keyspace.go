@@ -14,7 +14,6 @@ import (
 
 	"captop/probes"
 	"captop/service"
-	"captop/service/api"
 	"captop/service/layout"
 )
 
@@ -37,34 +36,24 @@ var errTwoNodes = errors.New("a key space has two nodes, db_g1 and db_g2")
 type Space struct {
 	names    [2]string
 	nodes    [2]*redis.Client
-	services map[service.Mode]namedClient
+	services probes.Instances
 	now      func() time.Time
 	pace     pace
 }
 
-type namedClient struct {
-	name   string
-	client *api.Client
-}
-
-// Open prepares to look and contacts nobody. Reads go through the first service of each mode. now is captop's clock. Its
-// errors are URLs that cannot be used.
-func Open(targets probes.Targets, now func() time.Time) (*Space, error) {
-	s := &Space{services: map[service.Mode]namedClient{}, now: now, pace: gentle}
-	if len(targets.Nodes) != len(s.nodes) {
-		return nil, fmt.Errorf("opening the key space: %w; %d are configured", errTwoNodes, len(targets.Nodes))
+// Open prepares to look and contacts nobody. services says through which instances keys are read; now is captop's clock.
+// Its errors are URLs that cannot be used.
+func Open(nodes []probes.NodeTarget, services probes.Instances, now func() time.Time) (*Space, error) {
+	s := &Space{services: services, now: now, pace: gentle}
+	if len(nodes) != len(s.nodes) {
+		return nil, fmt.Errorf("opening the key space: %w; %d are configured", errTwoNodes, len(nodes))
 	}
-	for i, target := range targets.Nodes {
+	for i, target := range nodes {
 		client, err := probes.OpenRedis(target, contactTimeout)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 		s.names[i], s.nodes[i] = target.Name, client
-	}
-	for _, target := range targets.Services {
-		if _, taken := s.services[target.Mode]; !taken {
-			s.services[target.Mode] = namedClient{target.Name, api.NewClient(target.URL, target.Token, nil)}
-		}
 	}
 	return s, nil
 }

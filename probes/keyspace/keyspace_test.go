@@ -44,8 +44,8 @@ func startNodes(t *testing.T) *pair {
 
 func (p *pair) open(t *testing.T, services ...probes.ServiceTarget) {
 	t.Helper()
-	space, err := Open(probes.Targets{Services: services, Nodes: []probes.NodeTarget{
-		{Name: service.G1, URL: p.servers[g1].URL()}, {Name: service.G2, URL: p.servers[g2].URL()}}}, time.Now)
+	space, err := Open([]probes.NodeTarget{{Name: service.G1, URL: p.servers[g1].URL()}, {Name: service.G2, URL: p.servers[g2].URL()}},
+		probes.Targets{Services: services}.First, time.Now)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/api"
 	"captop/service/layout"
 )
 
@@ -108,15 +109,15 @@ func (s *Space) both(ctx context.Context, mode service.Mode, key string) (copies
 
 // through reads a key through the service of a mode.
 func (s *Space) through(ctx context.Context, mode service.Mode, key string) Answer {
-	target, ok := s.services[mode]
+	target, ok := s.services(mode)
 	if !ok {
 		return Answer{Error: "no service of this mode is configured"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, contactTimeout)
 	defer cancel()
 	began := s.now()
-	body, err := target.client.Read(ctx, key, service.ReadOptions{})
-	answer := Answer{Service: target.name, Took: s.now().Sub(began)}
+	body, err := api.NewClient(target.URL, target.Token, nil).Read(ctx, key, service.ReadOptions{})
+	answer := Answer{Service: target.Name, Took: s.now().Sub(began)}
 	var refusal *service.Error
 	switch {
 	case errors.As(err, &refusal):

@@ -74,7 +74,7 @@ func briefLine(c screen.Context, e entry, width int) string {
 func briefFuse(c screen.Context, e entry, cells int) string {
 	switch e.kind {
 	case firing:
-		return c.Theme.At(theme.Critical).Render(cell.Run("█", cells))
+		return c.Theme.At(e.level()).Render(cell.Run("█", cells))
 	case pending:
 		return bar(c.Theme, c.Now.Sub(e.alert.ActiveAt), e.rule.For, cells, theme.Warning)
 	case frozen:

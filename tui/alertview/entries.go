@@ -10,6 +10,7 @@ import (
 	"captop/probes"
 	"captop/probes/alerts"
 	"captop/tui/screen"
+	"captop/tui/theme"
 )
 
 // kind is what an entry of the list tells, the worst first.
@@ -201,15 +202,24 @@ func severityRank(e entry) int {
 	if e.kind == quiet || e.kind == blank {
 		return 0 // as in the file
 	}
-	switch e.rule.Severity {
-	case "critical", "page", "emergency":
+	switch probes.AlertSeverity(e.rule.Severity) {
+	case probes.Critical:
 		return 0
-	case "warning":
-		return 2
-	case "info", "none":
+	case probes.OK:
 		return 3
 	}
+	if e.rule.Severity == "warning" {
+		return 2
+	}
 	return 1
+}
+
+// level is how bad an alert is that fires.
+func (e entry) level() theme.Level {
+	if severityRank(e) > 0 {
+		return theme.Warning
+	}
+	return theme.Critical
 }
 
 // handled puts what nobody looks after first.

@@ -27,10 +27,7 @@ func state(c screen.Context, e entry) string {
 	level, shape := theme.Unknown, theme.Unknown.Shape()
 	switch e.kind {
 	case firing:
-		level, shape = theme.Critical, theme.Critical.Shape()
-		if severityRank(e) > 0 {
-			level = theme.Warning
-		}
+		level, shape = e.level(), theme.Critical.Shape()
 	case pending:
 		level, shape = theme.Warning, theme.Warning.Shape()
 	case elsewhere:
@@ -87,11 +84,7 @@ func fuse(c screen.Context, e entry, width int) []string {
 		if !e.alert.KeptSince.IsZero() {
 			text += "; held by keep_firing_for alone " + since(c, e.alert.KeptSince)
 		}
-		level := theme.Critical
-		if severityRank(e) > 0 {
-			level = theme.Warning
-		}
-		return []string{t.At(level).Render(cell.Run("█", cells)) + " " + text}
+		return []string{t.At(e.level()).Render(cell.Run("█", cells)) + " " + text}
 	case pending:
 		held := min(max(c.Now.Sub(e.alert.ActiveAt), 0), limit)
 		text := cell.Age(held) + " of " + cell.Age(limit) + ", fires " + fires(c, e.alert.FiresAt)

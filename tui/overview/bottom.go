@@ -109,7 +109,7 @@ func (p painter) marks() []chart.Mark {
 		case edge.At.After(p.Now):
 		case edge.To == alerts.Firing:
 			level := theme.Warning
-			if edge.Severity == "critical" {
+			if probes.AlertSeverity(edge.Severity) == probes.Critical {
 				level = theme.Critical
 			}
 			all = append(all, chart.Mark{At: edge.At, Level: level})

@@ -2,7 +2,9 @@ package overview
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -154,7 +156,7 @@ func (p painter) instanceCard(s probes.Service, width int, roomy bool, before, a
 	title := before + p.t.Title.Render(cell.Clean(s.Name)) + " " + p.t.State(p.serviceState(s)) + after
 	note := ""
 	if room := width - cell.Width(title) - 4; room >= cell.Width(host(s.URL)) {
-		note = p.t.Dim.Render(host(s.URL))
+		note = p.t.Dim.Render(cell.Cut(host(s.URL)+labelled(s.Labels), room))
 	}
 	lines := []string{p.section(title, note, width)}
 	if _, _, bad := p.contactState(s.Reach); bad {
@@ -175,6 +177,17 @@ func (p painter) instanceCard(s probes.Service, width int, roomy bool, before, a
 		p.field("clock", show(p, s.ClockSkew, func(d time.Duration) string { return cell.Span(d) + p.t.Dim.Render(" off captop's") })))
 }
 
+// labelled are the labels of a target file that say more than which service it is.
+func labelled(labels map[string]string) string {
+	text := ""
+	for _, name := range slices.Sorted(maps.Keys(labels)) {
+		if name != "job" && name != "mode" {
+			text += " " + cell.Clean(name+"="+labels[name])
+		}
+	}
+	return text
+}
+
 // since is when something began and how long ago that is, or only the latter where times are relative.
 func (p painter) since(at time.Time) string {
 	switch {
@@ -188,8 +201,14 @@ func (p painter) since(at time.Time) string {
 
 // outageText is since when a target does not answer, and its error.
 func (p painter) outageText(r probes.Reach) string {
-	return p.since(r.Since) + prefixed(": ", cell.Clean(r.Error))
+	return p.since(r.Since) + prefixed(": ", reason(r.Error))
 }
+
+// dialled is what Go says before the reason why no connection could be made. The address stands elsewhere on the screen.
+var dialled = regexp.MustCompile(`dial tcp \S+: (connect: )?`)
+
+// reason is an error with its end in view: that is what it is about.
+func reason(text string) string { return cell.Clean(dialled.ReplaceAllString(text, "")) }
 
 // outage is what is known of a target that does not answer, in four lines.
 func (p painter) outage(r probes.Reach, width int) []string {
@@ -205,7 +224,7 @@ func (p painter) outage(r probes.Reach, width int) []string {
 		}
 	}
 	lines = append(lines, p.field("answered", answered))
-	for i, text := range cell.Wrap(cell.Clean(r.Error), width-labelWidth, 2) {
+	for i, text := range cell.Wrap(reason(r.Error), width-labelWidth, 2) {
 		name := "error"
 		if i > 0 {
 			name = ""
