@@ -190,7 +190,8 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Snapshot {
 
 // Once polls twice, one poll apart, since rates need two looks. The error is the context's.
 func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
-	defer e.running.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); e.running.Wait() }()
 	e.cycle(ctx, 2*e.timeout)
 	select {
 	case <-time.After(e.config.Poll):
