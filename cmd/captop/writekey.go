@@ -72,7 +72,7 @@ func (c *actCommand) write(ctx context.Context, mode service.Mode, key, value st
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeCommandTimeout)
 	defer cancel()
-	written, err := noted(writer(config.Targets), "command")(ctx, mode, key, value)
+	written, err := noted(writer(config.Targets.First), "command")(ctx, mode, key, value)
 	if err == nil {
 		c.say("APPLIED as version %s, held by %s", written.Version, strings.Join(written.Nodes, " and "))
 		return nil
