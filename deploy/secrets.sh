@@ -32,6 +32,7 @@ user replica on >$replica -@all +ping +psync +replconf
 C
 fi
 [ -e secret_key ] || random | put secret_key
+[ -e grafana_password ] || random | put grafana_password
 if [ ! -e tokens ]; then
   # What services know of a token is its SHA-256: name, role, hash, as "capd token NAME ROLE" prints.
   for role in admin write read; do

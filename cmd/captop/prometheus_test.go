@@ -28,9 +28,10 @@ func startShippedPrometheus(t *testing.T, pair realPair) string {
 	}
 	text := string(config)
 	for from, to := range map[string]string{
-		"app_cp:5001": pair.host("--cp"), "app_ap:5002": pair.host("--ap"),
-		"rule_files: [alerts.yml]": "rule_files: [" + filepath.Join(files, "alerts.yml") + "]",
-		"scrape_interval: 5s":      "scrape_interval: 1s", "evaluation_interval: 5s": "evaluation_interval: 1s",
+		"dns_sd_configs: [{names: [app_cp], type: A, port: 5001, refresh_interval: 5s}]": "static_configs: [{targets: [" + pair.host("--cp") + "]}]",
+		"dns_sd_configs: [{names: [app_ap], type: A, port: 5002, refresh_interval: 5s}]": "static_configs: [{targets: [" + pair.host("--ap") + "]}]",
+		"rule_files: [alerts.yml, edge.yml]":                                             "rule_files: [" + filepath.Join(files, "alerts.yml") + "]",
+		"scrape_interval: 5s":                                                            "scrape_interval: 1s", "evaluation_interval: 5s": "evaluation_interval: 1s",
 		"alertmanager:9093": "127.0.0.1:1",
 	} {
 		if !strings.Contains(text, from) {

@@ -49,6 +49,7 @@ CGO_ENABLED=0 go build -trimpath -ldflags=-s -o "$context/captop/root/usr/bin/ca
 image captop 999:999 /state/captop/backups 'ENV TERM=xterm-256color' 'ENTRYPOINT ["/usr/bin/captop"]'
 
 take haproxy haproxy haproxy
+take haproxy bash bash # for its health check
 image haproxy 99:99 /var/lib/haproxy 'CMD ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]'
 
 take prometheus prometheus prometheus

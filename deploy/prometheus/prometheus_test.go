@@ -28,9 +28,9 @@ func promtool(t *testing.T, dir string, args ...string) (string, error) {
 // TestPromtool: a stock Prometheus loads the files, and its own test runner agrees with what is expected of the alerts.
 func TestPromtool(t *testing.T) {
 	for _, args := range [][]string{
-		{"check", "rules", "--lint=all", "--lint-fatal", "alerts.yml"},
+		{"check", "rules", "--lint=all", "--lint-fatal", "alerts.yml", "edge.yml"},
 		{"check", "config", "--lint=all", "--lint-fatal", "prometheus.yml"},
-		{"test", "rules", "alerts_test.yml"},
+		{"test", "rules", "alerts_test.yml", "edge_test.yml"},
 	} {
 		if output, err := promtool(t, ".", args...); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, output)
