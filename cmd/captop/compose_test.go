@@ -39,6 +39,9 @@ type stack struct {
 	project string
 	environ []string
 	edge    map[service.Mode]string // where HAProxy is published
+
+	prometheus string // its URL, with the profile monitoring
+	certs      string // the folder of certificates
 }
 
 // newStack makes the images and the secrets, and starts nothing. What is started is gone when the test ends.
@@ -58,11 +61,24 @@ func newStack(t *testing.T, project string) *stack {
 		s.environ = append(s.environ, variable+"="+port)
 		s.edge[mode] = "http://127.0.0.1:" + port
 	}
+	port := freePort(t)
+	s.prometheus, s.certs = "http://127.0.0.1:"+port, t.TempDir()
+	s.environ = append(s.environ, "PROMETHEUS_PORT="+port, "ALERTMANAGER_PORT="+freePort(t), "GRAFANA_PORT="+freePort(t), "CERTS_DIR="+s.certs, engineGroup(t))
 	s.sh(t, "deploy/secrets.sh")
 	t.Cleanup(func() {
 		s.sh(t, "docker-compose --profile monitoring --profile dr --profile backup --profile logging --profile tools down -v --remove-orphans -t 1")
 	})
 	return s
+}
+
+// engineGroup is the variable that lets the service operator use the engine's socket.
+func engineGroup(t *testing.T) string {
+	t.Helper()
+	group, err := exec.Command("stat", "-c", "DOCKER_GID=%g", "/var/run/docker.sock").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(group))
 }
 
 // sh runs a line of shell at the root of the project, as somebody types it who has put the variables into .env.
@@ -129,7 +145,7 @@ func locked(t *testing.T, id string) {
 	}
 	for port, bindings := range h.PortBindings {
 		for _, binding := range bindings {
-			if !strings.Contains(c.Name, "haproxy") || binding.HostIp != "127.0.0.1" {
+			if !strings.Contains(c.Name, "haproxy") && !strings.Contains(c.Name, "_ops_") || binding.HostIp != "127.0.0.1" {
 				t.Errorf("%s publishes %s on %q", c.Name, port, binding.HostIp)
 			}
 		}

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"captop/deploy/grafana"
 	"captop/service"
 	"captop/service/api"
 	"captop/tui/tmuxtest"
@@ -86,9 +94,11 @@ func TestGuide(t *testing.T) {
 	screen := r.terminal(t, "docker-compose run --rm captop")
 	screen.Wait("All is well", "app_cp ×3", "app_ap ×3")
 
+	r.types(t, "docker-compose --profile monitoring up -d prometheus alertmanager ops")
 	r.types(t, "docker-compose --profile backup up -d backup")
 	r.sh(t, "docker-compose run --rm -T captop wait 'count(up) == 6' --timeout 60s")
 	r.sh(t, "for i in $(seq 100); do docker-compose logs backup | grep 'db_g2: verified' && exit; sleep 1; done; exit 1")
+	r.monitored(t)
 
 	r.sh(t, "docker-compose kill db_g2")
 	screen.Wait("CircuitBreakerChanged", "db_g2 ") // its name is gone with it, so nobody can tell why it does not answer
@@ -96,8 +106,21 @@ func TestGuide(t *testing.T) {
 	writeUntil(t, ap, well)
 	r.sh(t, "docker-compose start db_g2")
 	writeUntil(t, cp, well)
-	r.sh(t, "docker-compose run --rm -T captop wait 'min(redis_up) == 1 and on () max(circuit_breaker_state) == 0' --timeout 60s")
+	r.converged(t)
 	screen.Wait("8/8 up")
+
+	// The disk of db_g2 is lost: what was written before and after its backup comes back, from there and from db_g1.
+	if _, err := ap.Write(t.Context(), "after the backup", []byte("1")); err != nil {
+		t.Fatal(err)
+	}
+	r.sh(t, "docker-compose rm -fs db_g2 && docker volume rm "+r.project+"_db_g2 && docker-compose up --no-start db_g2 && docker-compose start db_g2")
+	r.types(t, "docker-compose run --rm operator backup restore db_g2 --yes")
+	r.converged(t)
+	for _, key := range []string{"compose", "after the backup"} {
+		if _, err := ap.Read(t.Context(), key, service.ReadOptions{Node: service.G2}); err != nil {
+			t.Errorf("after the restore db_g2 has lost %q: %v", key, err)
+		}
+	}
 
 	r.types(t, "docker-compose --profile dr up -d db_g1_standby db_g2_standby")
 	r.sh(t, `for n in 1 2; do
@@ -114,8 +137,121 @@ func TestGuide(t *testing.T) {
 	if failed, asked := under.failures(); len(failed) > 0 || asked < 1000 {
 		t.Errorf("%d of %d requests failed during a rollout, the first one: %s", len(failed), asked, failed[0])
 	}
+
+	r.types(t, "deploy/haproxy/testca.sh")
+	r.types(t, "EDGE_TLS=on docker-compose up -d haproxy")
+	r.speaksTLS(t)
+	r.types(t, "docker-compose down --remove-orphans")
 	if len(r.left) > 0 {
 		t.Errorf("nobody has typed %q", r.left)
+	}
+}
+
+// converged waits until both nodes are up, agree, and are believed.
+func (s *stack) converged(t *testing.T) {
+	t.Helper()
+	s.sh(t, "docker-compose run --rm -T captop wait 'min(redis_up) == 1 and on () max(circuit_breaker_state) == 0 and on () max(rejoin_active) == 0' --timeout 120s")
+}
+
+// monitored asks Prometheus what it scrapes, and everything that the dashboard of Grafana asks it.
+func (s *stack) monitored(t *testing.T) {
+	t.Helper()
+	for until := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Second) {
+		targets := s.query(t, `count(up == 1)`)
+		if targets == "8" { // six instances, HAProxy, the backups
+			break
+		}
+		if time.Now().After(until) {
+			t.Fatalf("Prometheus scrapes %q targets", targets)
+		}
+	}
+	s.sh(t, "curl -fsS "+s.prometheus+"/api/v1/alertmanagers | grep -q 'http://alertmanager:9093/api/v2/alerts'")
+	var dashboard struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(grafana.Dashboard, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			if s.query(t, strings.ReplaceAll(target.Expr, "$job", "app_cp|app_ap")) == "" {
+				t.Errorf("the panel %q has nothing to show for %s", panel.Title, target.Expr)
+			}
+		}
+	}
+}
+
+// query asks the stack's Prometheus, and gives the value of the first sample, "" without any.
+func (s *stack) query(t *testing.T, expr string) string {
+	t.Helper()
+	response, err := http.Get(s.prometheus + "/api/v1/query?query=" + url.QueryEscape(expr))
+	if err != nil {
+		return ""
+	}
+	defer response.Body.Close()
+	var answer struct {
+		Error string
+		Data  struct {
+			Result []struct{ Value [2]any }
+		}
+	}
+	_ = json.NewDecoder(response.Body).Decode(&answer) // HAProxy's own page while Prometheus starts
+	if answer.Error != "" {
+		t.Fatalf("%s: %s", expr, answer.Error)
+	}
+	if len(answer.Data.Result) == 0 {
+		return ""
+	}
+	return fmt.Sprint(answer.Data.Result[0].Value[1])
+}
+
+// speaksTLS asks the edge as a client does who trusts the authority for tests.
+func (s *stack) speaksTLS(t *testing.T) {
+	t.Helper()
+	authority, err := os.ReadFile(filepath.Join(s.certs, "ca", "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(authority)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
+	asker := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	plain := strings.Replace(s.edge[service.ModeCP], "127.0.0.1", "localhost", 1)
+	secure := strings.Replace(plain, "http:", "https:", 1)
+	writeUntil(t, api.NewClient(secure, stackSecret(t, "token_write"), transport), func(err error) bool { return err == nil })
+
+	response, err := asker.Get(plain + "/read/compose?node=db_g1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if where := response.Header.Get("Location"); response.StatusCode != http.StatusPermanentRedirect || where != secure+"/read/compose?node=db_g1" {
+		t.Errorf("plain HTTP is answered with %s to %q", response.Status, where)
+	}
+	request, err := http.NewRequest(http.MethodPost, secure+"/write/compose/tls", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+stackSecret(t, "token_write"))
+	response, err = asker.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if cookie := response.Header.Get("Set-Cookie"); response.StatusCode != http.StatusOK || !strings.HasSuffix(cookie, "; Secure") ||
+		response.Header.Get("Strict-Transport-Security") != "max-age=31536000" {
+		t.Errorf("%s: the cookie is %q, HSTS %q", response.Status, cookie, response.Header.Get("Strict-Transport-Security"))
+	}
+	if _, err := http.Get(secure + "/health"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("who does not know the authority is told %v", err)
+	}
+	old := &tls.Config{RootCAs: trusted, MaxVersion: tls.VersionTLS11}
+	if connection, err := tls.Dial("tcp", strings.TrimPrefix(secure, "https://"), old); err == nil {
+		_ = connection.Close()
+		t.Error("TLS 1.1 is spoken")
 	}
 }
 

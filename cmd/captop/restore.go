@@ -43,7 +43,7 @@ type restoreOptions struct {
 
 func (o *restoreOptions) bind(command *cobra.Command) {
 	o.flags = bind(command.Flags(), screenSettings...)
-	command.Flags().StringVar(&o.project, "project", "", "Compose project that the nodes run in (default: the one that publishes the ports of --g1 and --g2)")
+	command.Flags().StringVar(&o.project, "project", "", "Compose project that the nodes run in (default: the one that captop itself runs in, else the one that publishes the ports of --g1 and --g2)")
 	command.Flags().BoolVar(&o.yes, "yes", false, "do not ask: for scripts")
 	command.Flags().BoolVar(&o.dry, "dry-run", false, "check everything, show the plan, and do nothing")
 }
@@ -263,6 +263,9 @@ func journalled(nodes acting.Stack, plan restore.Plan, seat string, act func(say
 
 // openNodes finds what the nodes run in.
 func openNodes(ctx context.Context, project string, s settings) (acting.Stack, error) {
+	if project == "" {
+		project = docker.Own(ctx) // the service operator of docker-compose.yml
+	}
 	if project != "" {
 		return docker.Open(ctx, project)
 	}

@@ -46,7 +46,9 @@ image redis 999:999 /data 'CMD ["redis-server"]'
 # captop verifies backups with a redis-server.
 take captop redis-server redis-server
 CGO_ENABLED=0 go build -trimpath -ldflags=-s -o "$context/captop/root/usr/bin/captop" ./cmd/captop
-image captop 999:999 /state/captop/backups 'ENV TERM=xterm-256color' 'ENTRYPOINT ["/usr/bin/captop"]'
+mkdir -p "$context/captop/own/captop/backups" # where volumes go, one in the other
+touch "$context/captop/own/captop/backups/.keep"
+image captop 999:999 /state 'ENV TERM=xterm-256color' 'ENTRYPOINT ["/usr/bin/captop"]'
 
 take haproxy haproxy haproxy
 take haproxy bash bash # for its health check

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"captop/service"
+	"captop/service/api"
+)
+
+// ledger writes growing numbers under keys of its own, through HAProxy, and knows of each key what was acknowledged last and
+// what was tried last: what a node holds at the end has to lie between them.
+type ledger struct {
+	mode    service.Mode
+	clients []*api.Client
+	stop    context.CancelFunc
+	workers sync.WaitGroup
+
+	acked, tried []int64 // by client
+	refused      atomic.Int64
+	answered     atomic.Int64 // when the last write was acknowledged, Unix milliseconds
+}
+
+func startLedger(t *testing.T, s *stack, mode service.Mode) *ledger {
+	t.Helper()
+	const writers = 3
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &ledger{mode: mode, stop: cancel, acked: make([]int64, writers), tried: make([]int64, writers)}
+	for n := range writers {
+		client := s.client(t, mode)
+		l.clients = append(l.clients, client)
+		l.workers.Go(func() {
+			for value := int64(1); ctx.Err() == nil; value++ {
+				l.tried[n] = value
+				if _, err := client.Write(context.WithoutCancel(ctx), l.key(n), strconv.AppendInt(nil, value, 10)); err != nil {
+					l.refused.Add(1)
+				} else {
+					l.acked[n] = value
+					l.answered.Store(time.Now().UnixMilli())
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		})
+	}
+	t.Cleanup(func() { cancel(); l.workers.Wait() })
+	return l
+}
+
+func (l *ledger) key(n int) string { return fmt.Sprintf("ledger-%d", n) }
+
+// check ends the writing and compares what both nodes hold with what was acknowledged. It gives what was acknowledged and
+// refused.
+func (l *ledger) check(t *testing.T) (acked, refused int64) {
+	t.Helper()
+	l.stop()
+	l.workers.Wait()
+	for n, client := range l.clients {
+		for _, node := range []string{service.G1, service.G2} {
+			read, err := client.Read(t.Context(), l.key(n), service.ReadOptions{Node: node})
+			if err != nil {
+				t.Errorf("%s: reading %s at %s: %v", l.mode, l.key(n), node, err)
+				continue
+			}
+			if value, err := strconv.ParseInt(read.Value.Value, 10, 64); err != nil || value < l.acked[n] || value > l.tried[n] {
+				t.Errorf("%s: %s is %q at %s; %d was acknowledged, %d tried", l.mode, l.key(n), read.Value.Value, node, l.acked[n], l.tried[n])
+			}
+		}
+		acked += l.acked[n]
+	}
+	return acked, l.refused.Load()
+}
+
+// fault is something that happens to a part of the stack, and what a person or the engine does about it.
+type fault struct {
+	name         string
+	strike, heal string // lines of shell; {db_g2} is its container, {pid} the process in it
+	hold         time.Duration
+}
+
+var faults = []fault{
+	{"docker kill db_g2", "docker kill {db_g2}", "docker start {db_g2}", 5 * time.Second},
+	{"docker kill db_g1", "docker kill {db_g1}", "docker start {db_g1}", 5 * time.Second},
+	{"docker pause db_g2", "docker pause {db_g2}", "docker unpause {db_g2}", 5 * time.Second},
+	{"docker network disconnect db_g2", "docker network disconnect {data} {db_g2}", "docker network connect --alias db_g2 {data} {db_g2}", 5 * time.Second},
+	{"disk of db_g2 full", "head -c 64M /dev/zero >/proc/{pid}/root/data/full || true", "rm /proc/{pid}/root/data/full", 5 * time.Second},
+	{"db_g2 out of memory (the kernel kills it)", "docker update --memory 8m --memory-swap 8m {db_g2}", "docker update --memory 512m --memory-swap 512m {db_g2}", 8 * time.Second},
+	{"docker kill one of two app_cp", "docker kill {app_cp}", "docker start {app_cp}", 3 * time.Second},
+	{"docker pause one of two app_ap", "docker pause {app_ap}", "docker unpause {app_ap}", 5 * time.Second},
+	{"docker restart haproxy", "docker kill {haproxy}", "docker start {haproxy}", 2 * time.Second},
+}
+
+// TestFaultsOfContainers strikes the stack with one fault after the other while both services are written to. Nothing that
+// was acknowledged is lost, and the stack gets well by itself once the fault is over; how long that takes is told.
+func TestFaultsOfContainers(t *testing.T) {
+	s := newStack(t, "captopfaults")
+	// A disk that can be filled.
+	s.sh(t, "docker volume create --driver local -o type=tmpfs -o device=tmpfs -o o=size=32m,uid=999,gid=999,mode=700 "+s.project+"_db_g2")
+	s.sh(t, "docker-compose up -d --scale app_cp=2 --scale app_ap=2")
+	s.spread(t, service.ModeCP, 2)
+	s.spread(t, service.ModeAP, 2)
+	var table bytes.Buffer
+	rows := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(rows, "fault\theld\tCP acknowledged\tCP refused\tAP acknowledged\tAP refused\tlost\twell after")
+	for _, f := range faults {
+		ok := t.Run(f.name, func(t *testing.T) {
+			cp, ap := startLedger(t, s, service.ModeCP), startLedger(t, s, service.ModeAP)
+			cp.goesOn(t)
+			ap.goesOn(t)
+			s.sh(t, s.filled(t, f.strike))
+			time.Sleep(f.hold) // that is the fault
+			s.sh(t, s.filled(t, f.heal))
+			healed := time.Now()
+			s.converged(t)
+			cp.goesOn(t)
+			ap.goesOn(t)
+			well := time.Since(healed)
+			acked, refused := cp.check(t)
+			ackedAP, refusedAP := ap.check(t)
+			fmt.Fprintf(rows, "%s\t%s\t%d\t%d\t%d\t%d\t0\t%.1f s\n", f.name, f.hold, acked, refused, ackedAP, refusedAP, well.Seconds())
+		})
+		if !ok {
+			fmt.Fprintf(rows, "%s\tFAILED\n", f.name)
+		}
+	}
+	_ = rows.Flush()
+	t.Logf("\n%s", table.String())
+}
+
+// goesOn waits until a write that begins now is acknowledged.
+func (l *ledger) goesOn(t *testing.T) {
+	t.Helper()
+	began := time.Now()
+	for since := began.UnixMilli(); l.answered.Load() <= since+100; time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > 2*time.Minute {
+			t.Fatalf("%s acknowledges nothing", l.mode)
+		}
+	}
+}
+
+// filled puts the names of the stack into a line of shell.
+func (s *stack) filled(t *testing.T, line string) string {
+	t.Helper()
+	for _, name := range []string{"db_g1", "db_g2", "app_cp", "app_ap", "haproxy"} {
+		line = strings.ReplaceAll(line, "{"+name+"}", s.project+"_"+name+"_1")
+	}
+	if strings.Contains(line, "{pid}") {
+		pid, err := exec.Command("docker", "inspect", "-f", "{{.State.Pid}}", s.project+"_db_g2_1").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		line = strings.ReplaceAll(line, "{pid}", strings.TrimSpace(string(pid)))
+		if os.Getuid() != 0 {
+			t.Skip("only root reaches into a container's disk from outside")
+		}
+	}
+	return strings.ReplaceAll(line, "{data}", s.project+"_data")
+}
