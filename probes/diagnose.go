@@ -39,7 +39,7 @@ const alsoLimit = 20
 // Diagnose puts into words what a Snapshot shows. It is a pure function of s, apart from s.Verdict and s.Severity,
 // which it does not read. What is not known never counts as good.
 func Diagnose(s *Snapshot) Verdict {
-	found := append(sourceFindings(s), blindness(s)...) // where captop sees nothing, it has nothing else to say
+	found := slices.Concat(sourceFindings(s), blindness(s), allDown(s)) // where captop sees nothing, it has nothing else to say
 	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
 		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
@@ -145,15 +145,7 @@ func and(names []string) string {
 
 // blindness finds captop itself unable to look: nothing asked yet, or not one target answers and none refuses either.
 func blindness(s *Snapshot) []finding {
-	reaches := make([]Reach, 0, len(s.Services)+len(s.Nodes))
-	for _, svc := range s.Services {
-		reaches = append(reaches, svc.Reach)
-	}
-	for _, n := range s.Nodes {
-		if n.URL != "" {
-			reaches = append(reaches, n.Reach)
-		}
-	}
+	reaches, _ := asked(s)
 	if len(reaches) == 0 {
 		return []finding{{situation: "no_targets", sentence: "captop has nothing to watch.",
 			next: "Name the services and nodes with --cp, --ap, --g1 and --g2."}}
@@ -172,6 +164,37 @@ func blindness(s *Snapshot) []finding {
 		sentence: fmt.Sprintf("captop reaches none of its %d targets, and none refuses it: captop itself may be cut off, or everything hangs.",
 			silent),
 		next: "Check this host's network first, then look from another host. " + reaches[0].Error}}
+}
+
+// asked gives how the targets that captop asks answer it, with their names.
+func asked(s *Snapshot) (reaches []Reach, names []string) {
+	for _, svc := range s.Services {
+		reaches, names = append(reaches, svc.Reach), append(names, svc.Name)
+	}
+	for _, n := range s.Nodes {
+		if n.URL != "" {
+			reaches, names = append(reaches, n.Reach), append(names, n.Name)
+		}
+	}
+	return reaches, names
+}
+
+// allDown finds that nobody listens at any address: that is one trouble, not one for each target.
+func allDown(s *Snapshot) []finding {
+	reaches, names := asked(s)
+	since := time.Time{}
+	for _, r := range reaches {
+		if r.Contact != Down {
+			return nil
+		}
+		since = later(since, r.Since)
+	}
+	if len(reaches) < 2 || len(s.Services) == 0 {
+		return nil
+	}
+	return []finding{{situation: "all_down", severity: Critical, since: since,
+		sentence: fmt.Sprintf("Nothing answers: %s are down. The stack is not running, or this is the wrong host.", and(names)),
+		next:     "Start the stack, or name its addresses with --cp, --ap, --g1 and --g2."}}
 }
 
 func later(a, b time.Time) time.Time {

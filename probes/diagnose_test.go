@@ -93,7 +93,7 @@ func TestVerdicts(t *testing.T) {
 			s.dead("app_ap", Down, refused)
 			s.fail(service.G1, PartInfo, Down, refused)
 			s.fail(service.G2, PartInfo, Down, refused)
-		}, "cp_down", Critical, false, "app_cp is down"},
+		}, "all_down", Critical, false, "Nothing answers: app_cp, app_ap, db_g1 and db_g2 are down"},
 		{"g2 is a replica", func(s *stack) { replace(s, service.G2, "role:master", "role:slave") }, "g2_replica", Critical, false, "replica"},
 		{"AOF fails", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok", "aof_last_write_status:err") },
 			"g1_aof_failed", Critical, false, "append-only"},

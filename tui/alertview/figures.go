@@ -91,6 +91,9 @@ func (u unit) write(v float64) string {
 	case bytes:
 		return cell.Bytes(v)
 	case changes:
+		if v == 1 {
+			return "1 change"
+		}
 		return number(v) + " changes"
 	case queued:
 		return number(v) + " keys"
