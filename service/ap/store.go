@@ -158,13 +158,14 @@ func (s *Store) insist(ctx context.Context, which side) context.Context {
 }
 
 // attempt bounds the first of two attempts: a node that hangs may not use up the time in which the other could answer.
-func (s *Store) attempt(ctx context.Context, other side) (context.Context, context.CancelFunc) {
+func (s *Store) attempt(ctx context.Context, other side) *service.Limit {
+	now := time.Now()
 	deadline, _ := ctx.Deadline()
-	remaining := time.Until(deadline)
+	share := deadline.Sub(now) / 3
 	if s.rank(other) == rankAway {
-		return context.WithTimeout(ctx, 2*remaining/3)
+		share *= 2
 	}
-	return context.WithTimeout(ctx, remaining/3)
+	return service.Until(ctx, now.Add(share))
 }
 
 // every calls f at once and then at each interval until ctx ends.

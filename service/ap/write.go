@@ -30,11 +30,12 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 	if err := service.CheckValue(value); err != nil {
 		return service.Written{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
-	defer cancel()
+	whole := service.Until(ctx, time.Now().Add(s.config.Timeout))
+	defer whole.Stop()
+	ctx = whole
 	order := s.order()
-	first, cancelFirst := s.attempt(ctx, order[1])
-	defer cancelFirst()
+	first := s.attempt(ctx, order[1])
+	defer first.Stop()
 	version, errFirst := s.writeAt(first, order[0], key, value)
 	if errFirst == nil {
 		return s.written(order[0], key, version), nil

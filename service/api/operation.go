@@ -40,8 +40,8 @@ func (s *Server) operation(kind kind, handle func(*call) (any, error)) http.Hand
 	return func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
 		// A client that hangs up must not turn its write into half a one: only the deadline ends the work.
-		ctx, cancel := context.WithTimeout(context.Background(), s.options.Timeout)
-		defer cancel()
+		ctx := service.Until(context.Background(), began.Add(s.options.Timeout))
+		defer ctx.Stop()
 		c := &call{kind: kind, w: w, r: r, ctx: ctx, caller: s.identify(r), key: r.PathValue("key")}
 		body, err := s.answer(c, handle)
 		status := http.StatusOK

@@ -66,12 +66,13 @@ func (p *pair) runs() (runs [2]string) {
 }
 
 // withReserve keeps a little of the request's time back, to take a promise back in where the rest ran out.
-func withReserve(ctx context.Context) (context.Context, context.CancelFunc) {
+func withReserve(ctx context.Context) (context.Context, func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
-	return context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/10))
+	inner := service.Until(ctx, deadline.Add(-time.Until(deadline)/10))
+	return inner, inner.Stop
 }
 
 // run takes a task to its result. The error says why the result is not the one wished for. Steps that are left after

@@ -149,9 +149,9 @@ func (s *Store) readOrder(name string) ([]side, error) {
 // readAt reads at one node first. Where another is left to try, a node that hangs may take half of the time only.
 func (s *Store) readAt(ctx context.Context, key string, at side, more bool) (task, error) {
 	if deadline, ok := ctx.Deadline(); ok && more {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-time.Until(deadline)/2))
-		defer cancel()
+		half := service.Until(ctx, deadline.Add(-time.Until(deadline)/2))
+		defer half.Stop()
+		ctx = half
 	}
 	return s.run(ctx, s.newPair(), key, newRead([2]string{}, at))
 }

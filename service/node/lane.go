@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,8 @@ const (
 	// may then be: a connection that hangs must not hold up those that would not.
 	laneStalled = 50 * time.Millisecond
 	laneWidth   = 16
+	// laneExpiry is how late a call may be given up. One timer for all costs less than one for each.
+	laneExpiry = 5 * time.Millisecond
 )
 
 // Answer is what became of one call of a batch.
@@ -35,8 +38,10 @@ type Lane[Q, R any] struct {
 
 	mu      sync.Mutex
 	queue   []*call[Q, R]
+	sent    []*call[Q, R] // under way, waited for
 	working int
 	began   time.Time // of the youngest round trip under way
+	minding bool      // expire will run
 }
 
 // call is one question on its way.
@@ -47,12 +52,13 @@ type call[Q, R any] struct {
 	answer   Answer[R]
 	state    atomic.Int32
 	done     chan struct{} // nil: nobody waits
+	expired  bool
 }
 
 const (
 	callWaits int32 = iota
 	callSent
-	callGivenUp
+	callEnded // answered, or given up at its deadline
 )
 
 // NewLane gives a lane whose round trips are made by send: it answers each question in its place.
@@ -62,7 +68,8 @@ func NewLane[Q, R any](send func(ctx context.Context, client *redis.Client, aske
 	return l
 }
 
-// Do asks one question at a run of the node, through its breaker, and waits for the answer or the end of ctx. Sent tells of its errors what it tells of those of Incarnation.Do. With
+// Do asks one question at a run of the node, through its breaker, and waits for the answer or for ctx's deadline
+// (its cancellation alone ends no wait). Sent tells of its errors what it tells of those of Incarnation.Do. With
 // ErrUnconfirmed comes the answer that nobody has confirmed.
 func (l *Lane[Q, R]) Do(ctx context.Context, inc *Incarnation, asked Q) (answer R, err error) {
 	if inc.over.Load() {
@@ -83,22 +90,41 @@ func (l *Lane[Q, R]) wait(ctx context.Context, inc *Incarnation, asked Q) (answe
 	c.state.Store(callWaits)
 	c.deadline = deadlineOf(ctx, inc)
 	l.enqueue(c, laneQueue*2)
-	select {
-	case <-c.done:
-		result := c.answer
+	<-c.done
+	result := c.answer
+	if !c.expired {
 		c.inc, c.asked, c.answer = nil, *new(Q), Answer[R]{}
 		l.free.Put(c)
-		if inc.fence != nil {
-			result.Err = inc.confirmed(ctx, result.Err)
-		}
-		return result.Value, result.Err
-	case <-ctx.Done():
-		// The call stays with the lane.
-		if c.state.CompareAndSwap(callWaits, callGivenUp) {
-			return answer, &connectError{node: inc.node.config.Name, err: ctx.Err()}
-		}
-		return answer, ctx.Err()
+	} // else its round trip may still be under way
+	if inc.fence != nil {
+		result.Err = inc.confirmed(ctx, result.Err)
 	}
+	return result.Value, result.Err
+}
+
+// expire gives up the calls whose deadline is over, and comes again while there are others.
+func (l *Lane[Q, R]) expire() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for _, c := range l.queue {
+		if c.done != nil && now.After(c.deadline) && c.state.CompareAndSwap(callWaits, callEnded) {
+			c.giveUp(&connectError{node: c.inc.node.config.Name, err: context.DeadlineExceeded})
+		}
+	}
+	for _, c := range l.sent {
+		if now.After(c.deadline) && c.state.CompareAndSwap(callSent, callEnded) {
+			c.giveUp(context.DeadlineExceeded)
+		}
+	}
+	if l.minding = len(l.queue)+len(l.sent) > 0; l.minding {
+		time.AfterFunc(laneExpiry, l.expire)
+	}
+}
+
+func (c *call[Q, R]) giveUp(err error) {
+	c.answer, c.expired = Answer[R]{Err: err}, true
+	c.done <- struct{}{}
 }
 
 // deadlineOf is ctx's, or what a contact may take by itself.
@@ -121,6 +147,10 @@ func (l *Lane[Q, R]) enqueue(c *call[Q, R], limit int) {
 		return
 	}
 	l.queue = append(l.queue, c)
+	if !l.minding && c.done != nil {
+		l.minding = true
+		time.AfterFunc(laneExpiry, l.expire)
+	}
 	if l.working == 0 || l.working < laneWidth && time.Since(l.began) > laneStalled {
 		l.working++
 		l.began = time.Now()
@@ -148,8 +178,9 @@ func (l *Lane[Q, R]) work() {
 			}
 		}
 		l.roundTrip(batch[0].inc, deadline, asked, answers)
+		l.arrived(batch)
 		for i, c := range batch {
-			if c.done != nil {
+			if c.state.CompareAndSwap(callSent, callEnded) && c.done != nil {
 				c.answer = answers[i]
 				c.done <- struct{}{}
 			}
@@ -178,6 +209,9 @@ func (l *Lane[Q, R]) take(batch []*call[Q, R]) []*call[Q, R] {
 		taken++
 		if c.state.CompareAndSwap(callWaits, callSent) {
 			batch = append(batch, c)
+			if c.done != nil {
+				l.sent = append(l.sent, c)
+			}
 		}
 	}
 	rest := copy(l.queue, l.queue[taken:])
@@ -189,4 +223,11 @@ func (l *Lane[Q, R]) take(batch []*call[Q, R]) []*call[Q, R] {
 		l.began = time.Now()
 	}
 	return batch
+}
+
+// arrived takes a batch out of what is under way.
+func (l *Lane[Q, R]) arrived(batch []*call[Q, R]) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = slices.DeleteFunc(l.sent, func(c *call[Q, R]) bool { return slices.Contains(batch, c) })
 }
