@@ -60,7 +60,7 @@ func newDoctorCommand(std streams) *cobra.Command {
 	command.Flags().StringVar(&o.project, "project", "", "Compose project or Swarm stack (default: the only one that has the pair)")
 	command.Flags().StringArrayVar(&o.edges, "edge", nil, "URL at which clients reach the services (repeatable; default: --cp and --ap)")
 	command.Flags().StringVar(&o.ca, "tls-ca", "", "file of certificate authorities to trust beside the system's")
-	command.Flags().StringVar(&o.backups, "dir", "", "folder of the backups (default: backups in the state directory)")
+	command.Flags().StringVar(&o.backups, "dir", "", "folder of the backups (default: that of the stack's service backup, else backups in the state directory)")
 	command.Flags().BoolVar(&o.json, "json", false, "print the results as JSON")
 	command.Flags().BoolVar(&o.list, "list", false, "print the checklist, and look at nothing")
 	command.RunE = func(cmd *cobra.Command, names []string) error {
@@ -110,26 +110,24 @@ func (o doctorOptions) looker(s settings) (*sight.Looker, error) {
 	return sight.New(sight.Config{Project: o.project, Services: services, Edges: o.edges, CA: o.ca, Rules: rules,
 		Nodes:      map[string]sight.Node{service.G1: {URL: s.G1, Given: s.from["g1"] != ""}, service.G2: {URL: s.G2, Given: s.from["g2"] != ""}},
 		Prometheus: s.Prometheus, Alertmanager: s.Alertmanager,
-		Backups: knownBackups(o.backups), Polls: s.pollOnce})
+		Folder: o.backups, Backups: knownBackups, Polls: s.pollOnce})
 }
 
-// knownBackups gives the backups of this host's folder; nil where there is no such folder.
-func knownBackups(dir string) func(context.Context) ([]doctor.Backup, error) {
-	if dir == "" {
+// knownBackups gives the backups of a folder; "" is this user's own.
+func knownBackups(folder string) ([]doctor.Backup, error) {
+	if folder == "" {
 		state := record.Dir(os.Getenv)
 		if state == "" {
-			return nil
+			return nil, errors.New("this system has no place for a user's state: give --dir")
 		}
-		dir = filepath.Join(state, "backups")
+		folder = filepath.Join(state, "backups")
 	}
-	return func(context.Context) ([]doctor.Backup, error) {
-		entries, err := backup.Store{Dir: dir, Now: time.Now}.List()
-		known := make([]doctor.Backup, len(entries))
-		for i, e := range entries {
-			known[i] = doctor.Backup{Node: e.Node, TakenAt: e.TakenAt, Verified: e.Verified != nil, Problem: e.Problem}
-		}
-		return known, err
+	entries, err := backup.Store{Dir: folder, Now: time.Now}.List()
+	known := make([]doctor.Backup, len(entries))
+	for i, e := range entries {
+		known[i] = doctor.Backup{Node: e.Node, TakenAt: e.TakenAt, Verified: e.Verified != nil, Problem: e.Problem}
 	}
+	return known, err
 }
 
 // pollOnce looks at the services as captop --once does.

@@ -48,7 +48,6 @@ type Unit struct {
 	Log             Known[Log]
 	Mounts          Known[[]Mount]
 	Ports           Known[[]Port] // where it listens as seen from outside
-	Sysctls         Known[map[string]string]
 
 	Address string // host without port at which it is reached from here, "" for none
 	Folder  string // of the Compose file, "" for none

@@ -26,7 +26,7 @@ func lookRotation(ctx context.Context, r *round, v *verdict) {
 				v.pass("%s: %s", u.Name, log.Driver)
 			case log.Driver != "json-file":
 				v.cannot("docker inspect "+u.Name, "%s logs to %.40q, of which nothing is known here", u.Name, log.Driver)
-			case log.MaxSize == "":
+			case log.MaxSize == "" || strings.HasPrefix(log.MaxSize, "-"):
 				v.fail(r.inCompose(u, `logging: {driver: json-file, options: {max-size: 10m, max-file: "3"}}`), "%s: its log grows without end", u.Name)
 			default:
 				v.pass("%s: %s by %s", u.Name, log.MaxSize, orText(log.MaxFiles, "1"))

@@ -94,8 +94,10 @@ func lookScrape(ctx context.Context, r *round, v *verdict) {
 		case !slices.Contains(services, job):
 		case target.Health == "up":
 			up[job]++
+		case target.Health == "down":
+			v.fail("curl -s "+base+"/api/v1/targets, and deploy/runbooks/target-down.md", "Prometheus: %s at %s is down: %s", job, target.Labels["instance"], target.LastError)
 		default:
-			v.fail("captop runbook target-down", "Prometheus: %s at %s is %s: %s", job, target.Labels["instance"], orText(target.Health, "unknown"), target.LastError)
+			v.cannot("captop doctor scrape, in a minute", "Prometheus has not scraped %s at %s yet", job, target.Labels["instance"])
 		}
 	}
 	for _, job := range services {

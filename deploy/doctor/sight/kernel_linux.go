@@ -38,7 +38,7 @@ func clockSynchronised() (bool, error) {
 	return state != unix.TIME_ERROR && t.Status&unix.STA_UNSYNC == 0, nil
 }
 
-// sysctlOf reads a file below /proc/sys in the network namespace of a process. Which one a thread sees goes by its own
+// sysctlOf reads a file below /proc/sys in the network namespace of a process. What a thread sees there goes by its own
 // namespace, so a thread goes there and never comes back.
 func sysctlOf(pid int, path string) (string, error) {
 	own, err := os.Readlink("/proc/self/ns/net")
@@ -59,13 +59,32 @@ func sysctlOf(pid int, path string) (string, error) {
 		err  error
 	}
 	answers := make(chan answer, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+	onSpareThread(func() {
 		text, err := readIn(name, path)
 		answers <- answer{text, err}
-	}()
+	})
 	a := <-answers
 	return a.text, a.err
+}
+
+// onSpareThread runs f on a thread that ends with it. The first thread of a process would not end, and stands for the
+// whole process in /proc: where the goroutine meets that one, it holds it until another has done the work.
+func onSpareThread(f func()) {
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() != unix.Getpid() {
+			f() // the lock is kept, so the thread ends
+			return
+		}
+		done := make(chan struct{})
+		go func() {
+			runtime.LockOSThread()
+			f()
+			close(done)
+		}()
+		<-done
+		runtime.UnlockOSThread()
+	}()
 }
 
 func readIn(namespace, path string) (string, error) {

@@ -101,8 +101,8 @@ func commandName(pid int) string {
 }
 
 // processes finds the parts of the stack that are plain processes of this host: those that listen where captop was told
-// that the services and nodes are. What runs in containers is not looked for.
-func (l *Looker) processes(containers []doctor.Unit) []doctor.Unit {
+// that the services and nodes are.
+func (l *Looker) processes() []doctor.Unit {
 	wanted := map[string][]string{}
 	maps.Copy(wanted, l.config.Services)
 	for name, node := range l.config.Nodes {
@@ -115,9 +115,6 @@ func (l *Looker) processes(containers []doctor.Unit) []doctor.Unit {
 	pids := owners()
 	var units []doctor.Unit
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
-		if slices.ContainsFunc(containers, func(u doctor.Unit) bool { return u.Service == name }) {
-			continue
-		}
 		seen := map[int]bool{}
 		for _, address := range wanted[name] {
 			port := localPort(address)
@@ -293,7 +290,6 @@ func limitOf(groups map[string]string, controller, unified, old string) doctor.K
 func cpusOf(groups map[string]string) doctor.Known[float64] {
 	least, seen := math.Inf(1), false
 	take := func(quota, period string) {
-		seen = true
 		q, err := strconv.ParseFloat(quota, 64)
 		p, bad := strconv.ParseFloat(period, 64)
 		if err == nil && bad == nil && q > 0 && p > 0 {
@@ -301,6 +297,7 @@ func cpusOf(groups map[string]string) doctor.Known[float64] {
 		}
 	}
 	walk(groups, "cpu", "cpu.max", "", func(text string) {
+		seen = true
 		if fields := strings.Fields(text); len(fields) == 2 {
 			take(fields[0], fields[1])
 		}
@@ -308,6 +305,7 @@ func cpusOf(groups map[string]string) doctor.Known[float64] {
 	quotas := []string{}
 	walk(groups, "cpu", "", "cpu.cfs_quota_us", func(text string) { quotas = append(quotas, text) })
 	walk(groups, "cpu", "", "cpu.cfs_period_us", func(text string) {
+		seen = true
 		if len(quotas) > 0 {
 			take(quotas[0], text)
 			quotas = quotas[1:]
@@ -336,6 +334,9 @@ func walk(groups map[string]string, controller, unified, old string, take func(t
 			take(strings.TrimSpace(string(text)))
 		}
 		if group == "/" || group == "." {
+			if info, err := os.Stat(root); err == nil && info.IsDir() {
+				take("max") // the root has no file of it, and no limit
+			}
 			return
 		}
 	}

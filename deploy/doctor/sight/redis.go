@@ -16,10 +16,11 @@ var variable = map[string]string{"db_g1": "DB_G1_URL", "db_g2": "DB_G2_URL"}
 
 // redis asks a node on a connection of its own.
 func (l *Looker) redis(ctx context.Context, name string, auth doctor.Auth, command ...string) (string, error) {
-	address, err := l.nodeURL(ctx, name)
+	found, err := l.nodeURL(ctx, name)
 	if err != nil {
 		return "", err
 	}
+	address := *found
 	if !auth.Configured {
 		address.User = nil
 		if auth.Password != "" {
@@ -55,9 +56,26 @@ func flat(answer any) string {
 	return strings.Join(lines, "\n")
 }
 
-// nodeURL is where a node is: as somebody said; else in its container, with the password that the services have; else
-// where captop looks by default.
+// nodeURL is where a node is, found out once.
 func (l *Looker) nodeURL(ctx context.Context, name string) (*url.URL, error) {
+	l.mu.Lock()
+	known := l.nodes[name]
+	l.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	found, err := l.findNode(ctx, name)
+	if err == nil {
+		l.mu.Lock()
+		l.nodes[name] = found
+		l.mu.Unlock()
+	}
+	return found, err
+}
+
+// findNode says where a node is: as somebody said; else in its container, with the password that the services have; else
+// where captop looks by default.
+func (l *Looker) findNode(ctx context.Context, name string) (*url.URL, error) {
 	configured := l.config.Nodes[name]
 	parsed, err := url.Parse(configured.URL)
 	if err != nil {

@@ -5,11 +5,12 @@ package sight
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -39,8 +40,11 @@ type Config struct {
 	Prometheus, Alertmanager string // URLs, "" finds their containers
 	Rules                    []byte // alerts.yml as shipped
 
-	Backups func(context.Context) ([]doctor.Backup, error) // nil where nobody keeps any
-	Drills  func(context.Context) ([]doctor.Drill, error)
+	// Backups and Drills read a folder of backups: Folder, or where that is "" the stack's own, or for "" the user's. nil
+	// where nobody keeps any.
+	Folder  string
+	Backups func(folder string) ([]doctor.Backup, error)
+	Drills  func(folder string) ([]doctor.Drill, error)
 	Polls   func(context.Context) ([]doctor.Polled, error)
 }
 
@@ -53,7 +57,8 @@ type Looker struct {
 	broken error          // why there is no engine
 
 	mu    sync.Mutex
-	found *stack // what the last look at the engine and /proc brought
+	found *stack              // what the last look at the engine and /proc brought
+	nodes map[string]*url.URL // where the nodes are, once that was found out
 }
 
 // stack is what runs.
@@ -94,7 +99,7 @@ func (l *Looker) Close() error {
 // Eyes are what a doctor looks with. They look at the stack as it is when it is first asked for.
 func (l *Looker) Eyes(ctx context.Context) doctor.Eyes {
 	l.mu.Lock()
-	l.found = nil // another run looks anew
+	l.found, l.nodes = nil, map[string]*url.URL{} // another run looks anew
 	l.mu.Unlock()
 	edges := l.config.Edges
 	if len(edges) == 0 {
@@ -118,7 +123,7 @@ func (l *Looker) Eyes(ctx context.Context) doctor.Eyes {
 		},
 		ReadFile: l.readFile, HostFile: l.hostFile, Room: l.room, Sysctl: l.sysctl, Listeners: l.listeners,
 		Synchronised: l.synchronised, Redis: l.redis, Get: l.get, Handshake: l.handshake,
-		Backups: l.config.Backups, Drills: l.config.Drills, Polls: l.config.Polls}
+		Backups: inFolder(l, l.config.Backups), Drills: inFolder(l, l.config.Drills), Polls: l.config.Polls}
 }
 
 // stack finds what runs, once.
@@ -128,14 +133,16 @@ func (l *Looker) stack(ctx context.Context) (stack, error) {
 	if l.found != nil {
 		return *l.found, nil
 	}
-	s, err := l.containers(ctx)
-	if err != nil && (l.config.Project != "" || !errors.Is(err, errNoStack)) {
-		// Without an engine there may still be processes: they tell whether its absence matters.
-		if s.units = l.processes(nil); len(s.units) == 0 || l.config.Project != "" {
+	var s stack
+	if l.config.Project == "" {
+		s.units = l.processes()
+	}
+	if len(s.units) == 0 { // what listens where captop was told that the pair is wins over containers that are elsewhere
+		var err error
+		if s, err = l.containers(ctx); err != nil {
 			return stack{}, err
 		}
 	}
-	s.units = append(s.units, l.processes(s.units)...)
 	slices.SortStableFunc(s.units, func(a, b doctor.Unit) int {
 		return slices.Index(order, a.Service) - slices.Index(order, b.Service)
 	})
@@ -145,3 +152,28 @@ func (l *Looker) stack(ctx context.Context) (stack, error) {
 
 // order is that in which units are looked at.
 var order = []string{"app_cp", "app_ap", service.G1, service.G2}
+
+// inFolder has somebody read the folder of the backups. The stack's own is that of its service backup.
+func inFolder[T any](l *Looker, read func(string) ([]T, error)) func(context.Context) ([]T, error) {
+	if read == nil {
+		return nil
+	}
+	return func(ctx context.Context) ([]T, error) {
+		folder := l.config.Folder
+		s, err := l.stack(ctx)
+		if folder != "" || err != nil {
+			return read(folder)
+		}
+		for _, u := range s.units {
+			for _, m := range u.Mounts.Value {
+				if u.Service == "backup" && strings.HasSuffix(m.Destination, "/backups") {
+					if !u.Local {
+						return nil, errElsewhere
+					}
+					folder = m.Source
+				}
+			}
+		}
+		return read(folder)
+	}
+}
