@@ -22,10 +22,10 @@ func (m model) footer(c screen.Context) string {
 	return cell.Ends(m.footKeys(m.width-cell.Width(tabs)-2), tabs, m.width)
 }
 
-// footKeys lists the keys in width cells. Where they do not all fit, each gets one word; then the last ones go, but for
-// help and quit: help tells them all.
+// footKeys lists the keys in width cells. Where they do not all fit, each gets one word; then they stand closer; then the
+// last ones go, but for help and quit: help tells them all.
 func (m model) footKeys(width int) string {
-	keys := m.keysHere()
+	keys, gap := m.keysHere(), "  "
 	for try := 0; ; try++ {
 		if try == 1 {
 			for i := range keys {
@@ -36,11 +36,14 @@ func (m model) footKeys(width int) string {
 		for i, key := range keys {
 			parts[i] = m.theme.Key.Render(key.name) + " " + m.theme.Dim.Render(key.does)
 		}
-		line := strings.Join(parts, "  ")
+		if try == 2 {
+			gap = " "
+		}
+		line := strings.Join(parts, gap)
 		if cell.Width(line) <= width || len(keys) <= 2 {
 			return cell.Cut(line, width)
 		}
-		if try > 0 {
+		if try > 1 {
 			keys = append(keys[:len(keys)-3], keys[len(keys)-2:]...)
 		}
 	}

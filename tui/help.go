@@ -70,7 +70,7 @@ func (d help) common() []key.Binding {
 	if d.options.History != nil {
 		all = append(all, k.StepBack, k.StepForward, k.LeapBack, k.LeapForward, k.Live)
 	}
-	first, last := k.Overview.Help().Key, k.Events.Help().Key
+	first, last := k.Overview.Help().Key, k.Doctor.Help().Key
 	all = append(all, key.NewBinding(key.WithKeys(k.Overview.Keys()...), key.WithHelp(first+" to "+last, "the screens")))
 	return append(all, k.Command, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
 }

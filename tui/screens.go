@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"captop/tui/alertview"
+	"captop/tui/doctorview"
 	"captop/tui/eventview"
 	"captop/tui/keys"
 	"captop/tui/keyview"
@@ -29,5 +30,6 @@ func screens(o Options, k keys.Map) []screen.Screen {
 		nodeview.New(k, o.Inspect),
 		keyview.New(k, o.Keyspace),
 		eventview.New(k),
+		doctorview.New(k, o.Examine),
 	}
 }

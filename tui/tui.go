@@ -18,6 +18,7 @@ import (
 	"captop/probes/alerts"
 	"captop/service"
 	"captop/tui/alertview"
+	"captop/tui/doctorview"
 	"captop/tui/keys"
 	"captop/tui/keyview"
 	"captop/tui/nodeview"
@@ -80,6 +81,9 @@ type Options struct {
 
 	// Keyspace is where the screen of the keys looks. A zero one offers no keys.
 	Keyspace keyview.Source
+
+	// Examine goes through the checklist before a deployment. nil offers none.
+	Examine doctorview.Examine
 
 	// Playback is the pace of a recording; nil where what is shown is live. Nothing can be acted on in a recording.
 	Playback *Playback

@@ -23,6 +23,7 @@ import (
 	"captop/probes/record"
 	"captop/service"
 	"captop/tui/cell"
+	"captop/tui/doctorview"
 )
 
 // The exit codes of captop doctor, beside 0 where all pass.
@@ -111,6 +112,29 @@ func (o doctorOptions) looker(s settings) (*sight.Looker, error) {
 		Nodes:      map[string]sight.Node{service.G1: {URL: s.G1, Given: s.from["g1"] != ""}, service.G2: {URL: s.G2, Given: s.from["g2"] != ""}},
 		Prometheus: s.Prometheus, Alertmanager: s.Alertmanager,
 		Folder: o.backups, Backups: knownBackups, Polls: s.pollOnce})
+}
+
+// examine gives the screen its way through the checklist, as captop doctor goes.
+func (s settings) examine() (doctorview.Examine, error) {
+	looker, err := doctorOptions{}.looker(s)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) ([]doctorview.Line, <-chan doctorview.Result) {
+		all := doctor.Checklist()
+		lines := make([]doctorview.Line, len(all))
+		for i, l := range all {
+			lines[i] = doctorview.Line{Name: l.Name, Area: l.Area, Title: l.Title, Why: l.Why}
+		}
+		results := make(chan doctorview.Result, len(all)) // nobody has to take them
+		go func() {
+			defer close(results)
+			doctor.Run(ctx, looker.Eyes(ctx), all, func(r doctor.Result) {
+				results <- doctorview.Result{Name: r.Name, Outcome: doctorview.Outcome(r.Outcome), Seen: r.Seen, Fix: r.Fix}
+			})
+		}()
+		return lines, results
+	}, nil
 }
 
 // knownBackups gives the backups of a folder; "" is this user's own.

@@ -112,6 +112,9 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if len(settings.Log) > 0 {
 		screen.Logs = logtail.Follow(ctx, settings.Log, time.Now)
 	}
+	if screen.Examine, err = settings.examine(); err != nil {
+		return err
+	}
 	looks, err := lookClosely(config.Targets.Nodes, engine.Instance, &screen)
 	if err != nil {
 		return err

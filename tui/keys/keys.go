@@ -17,6 +17,7 @@ import (
 type Map struct {
 	// The screens, and what means the same on all of them.
 	Overview, Alerts, Nodes, Keys, Events                   key.Binding
+	Doctor                                                  key.Binding
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
 	Restart, Cut, Pause, Heal, Stop, Start                  key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
@@ -29,6 +30,7 @@ type Map struct {
 	Follow, FirstDeviation, EventKind, EventSeverity        key.Binding
 	WindowLonger, WindowShorter                             key.Binding
 	Compare, Again                                          key.Binding
+	Examine                                                 key.Binding
 }
 
 // The scopes that are no names of screens.
@@ -60,6 +62,7 @@ func (m *Map) rows() []row {
 		{"nodes", Everywhere, &m.Nodes, "nodes", "3"},
 		{"keys", Everywhere, &m.Keys, "keys", "4"},
 		{"events", Everywhere, &m.Events, "events", "5"},
+		{"doctor", Everywhere, &m.Doctor, "the checklist before a deployment", "7"},
 		{"write", Everywhere, &m.Write, "write a key", "w"},
 		{"arm", Everywhere, &m.Arm, "allow actions for 5 minutes", "A"},
 		{"restart", Actions, &m.Restart, "restart", "r"},
@@ -108,6 +111,7 @@ func (m *Map) rows() []row {
 		{"event-severity", "events", &m.EventSeverity, "severity at least", "v"},
 		{"compare", "keys", &m.Compare, "compare the nodes", "s"},
 		{"again", "keys", &m.Again, "read the key again", "g"},
+		{"examine", "doctor", &m.Examine, "go through the checklist", "x"},
 		{"help", Everywhere, &m.Help, "this help", "?"},
 		{"suspend", Everywhere, &m.Suspend, "suspend; fg resumes", "ctrl+z"},
 		{"redraw", Everywhere, &m.Redraw, "draw the screen anew", "ctrl+l"},
