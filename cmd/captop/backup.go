@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"captop/deploy/backup"
+	"captop/deploy/offsite"
 	"captop/service"
 	"captop/tui/cell"
 )
@@ -40,14 +41,15 @@ func newBackupCommand(std streams) *cobra.Command {
 		return err
 	}
 	command.AddCommand(newBackupTakeCommand(&store, std), newBackupListCommand(&store, std), newBackupVerifyCommand(&store, std),
-		newBackupPruneCommand(&store, std), newBackupRestoreCommand(&store, std), newBackupUndoCommand(&store, std))
+		newBackupPruneCommand(&store, std), newBackupRestoreCommand(&store, std), newBackupUndoCommand(&store, std),
+		newBackupPushCommand(&store, std), newBackupPullCommand(&store, std))
 	return command
 }
 
 func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 	var keep int
 	var every time.Duration
-	var listen string
+	var listen, s3 string
 	command := &cobra.Command{
 		Use:   "take [NODE…]",
 		Short: "back up db_g1, db_g2 or both, and verify",
@@ -58,6 +60,7 @@ func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 	command.Flags().IntVar(&keep, "keep", 0, "afterwards remove all but so many verified backups of each node; 0 removes none")
 	command.Flags().DurationVar(&every, "every", 0, "go on, one backup of each node in this time, such as 5m")
 	command.Flags().StringVar(&listen, "listen", "", "with --every: serve /metrics for Prometheus at this address")
+	command.Flags().StringVar(&s3, "s3", "", "also copy each verified backup to this bucket, as captop backup push does")
 	command.RunE = func(cmd *cobra.Command, names []string) error {
 		switch {
 		case every != 0 && every < leastEvery:
@@ -76,6 +79,11 @@ func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 			return err
 		}
 		taker := &backupTaker{store: *store, nodes: nodes, keep: keep, out: std.out, metrics: newBackupMetrics(store.Dir)}
+		if s3 != "" {
+			if taker.bucket, err = openBucket(s3, std.out); err != nil {
+				return err
+			}
+		}
 		if every == 0 {
 			return failed(std, taker.round(cmd.Context()))
 		}
@@ -123,6 +131,7 @@ type backupTaker struct {
 	keep    int
 	out     io.Writer
 	metrics backupMetrics
+	bucket  *offsite.Bucket // nil for none
 }
 
 // round backs every node up, and prunes. One that fails does not keep the others from theirs.
@@ -138,6 +147,13 @@ func (t *backupTaker) round(ctx context.Context) error {
 		t.metrics.took(m)
 		t.say("%s: verified: %s, %s keys, %.1f MB, in %s", node.name, m.File, cell.Count(float64(m.Content.Keys)), float64(m.Content.Bytes)/1e6,
 			cell.Span(m.Took+m.Verified.Took))
+		if t.bucket == nil {
+			continue
+		}
+		if err := push(ctx, t.bucket, t.store.Dir, m, t.out); err != nil {
+			all = errors.Join(all, err)
+			t.metrics.failures.WithLabelValues(node.name).Inc()
+		}
 	}
 	if t.keep == 0 || ctx.Err() != nil {
 		return all
@@ -202,7 +218,7 @@ func newBackupMetrics(dir string) backupMetrics {
 		duration: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "captop_backup_duration_seconds",
 			Help: "How long the newest verified backup took to take and to verify."}, node),
 		failures: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "captop_backup_failures_total",
-			Help: "Backups that could not be taken or verified."}, node)}
+			Help: "Backups that could not be taken, verified or copied off site."}, node)}
 	m.registry.MustRegister(m.verified, m.bytes, m.duration, m.failures, newDrillMetrics(dir))
 	return m
 }
