@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -63,13 +64,14 @@ func (b *Bucket) send(ctx context.Context, file *os.File, m backup.Manifest) err
 	var parts []minio.CompletePart
 	for number, at := 1, int64(0); at < size; number, at = number+1, at+b.part {
 		length := min(b.part, size-at)
-		hash := md5.New()
-		if _, err := io.Copy(hash, io.NewSectionReader(file, at, length)); err != nil {
+		hash, signed := md5.New(), sha256.New()
+		if _, err := io.Copy(io.MultiWriter(hash, signed), io.NewSectionReader(file, at, length)); err != nil {
 			return fmt.Errorf("reading the backup: %w", err)
 		}
 		etag := hex.EncodeToString(hash.Sum(nil))
 		if have[number] != etag {
-			sent, err := b.core.PutObjectPart(ctx, b.bucket, name, upload, number, io.NewSectionReader(file, at, length), length, minio.PutObjectPartOptions{})
+			sent, err := b.core.PutObjectPart(ctx, b.bucket, name, upload, number, io.NewSectionReader(file, at, length), length,
+				minio.PutObjectPartOptions{Md5Base64: base64.StdEncoding.EncodeToString(hash.Sum(nil)), Sha256Hex: hex.EncodeToString(signed.Sum(nil)), DisableContentSha256: true})
 			if err != nil {
 				return b.explain("sending "+m.File, err)
 			}
