@@ -165,6 +165,11 @@ func (s *stack) monitored(t *testing.T) {
 			t.Fatalf("Prometheus scrapes %q targets", targets)
 		}
 	}
+	s.sh(t, `for i in $(seq 120); do
+		docker ps -a --filter label=com.docker.compose.project=$COMPOSE_PROJECT_NAME --format '{{.Names}} {{.Status}}' | grep -E 'unhealthy|starting|Restarting|Exited' || exit 0
+		sleep 1
+	done
+	exit 1`) // every container is well
 	s.sh(t, "curl -fsS "+s.prometheus+"/api/v1/alertmanagers | grep -q 'http://alertmanager:9093/api/v2/alerts'")
 	var dashboard struct {
 		Panels []struct {

@@ -61,6 +61,7 @@ image prometheus 65534:65534 /prometheus 'ENTRYPOINT ["prometheus"]'
 # Debian's name of it, since another program had the other one first.
 take alertmanager prometheus-alertmanager prometheus-alertmanager
 take alertmanager amtool prometheus-alertmanager
+cp -rL --parents /usr/share/prometheus/alertmanager "$context/alertmanager/root" # its templates
 image alertmanager 65534:65534 /alertmanager 'ENTRYPOINT ["prometheus-alertmanager"]'
 
 for name in capd redis captop haproxy prometheus alertmanager; do
