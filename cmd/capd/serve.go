@@ -17,6 +17,7 @@ import (
 	"captop/service/api"
 	"captop/service/cp"
 	"captop/service/node"
+	"captop/service/sharded"
 )
 
 // serve runs one instance until ctx ends and its requests have.
@@ -88,7 +89,7 @@ func (s settings) options(logger *slog.Logger) (api.Options, func(), error) {
 		}
 		options.Tokens = tokens
 	}
-	var clients []*redis.Client
+	var clients []redis.UniversalClient
 	closeAll := func() {
 		for _, client := range clients {
 			_ = client.Close() // nothing is in flight any more
@@ -154,20 +155,30 @@ func (s settings) openStore(logger *slog.Logger) (service.Store, func() error, e
 		}
 		nodes[i] = opened
 	}
-	store, err := s.openMode(nodes[0], nodes[1], logger)
+	store, err := s.openPair(nodes[0], nodes[1], logger)
 	if err != nil {
 		return nil, nil, errors.Join(err, closeNodes())
 	}
 	return store, func() error { return errors.Join(store.Close(), closeNodes()) }, nil
 }
 
-func (s settings) openMode(g1, g2 *node.Node, logger *slog.Logger) (service.Store, error) {
+// openPair opens one store, or one for each bucket where a node is a Redis Cluster.
+func (s settings) openPair(g1, g2 *node.Node, logger *slog.Logger) (service.Store, error) {
+	if !g1.Clustered() && !g2.Clustered() {
+		return s.openMode(g1, g2, nil, logger)
+	}
+	return sharded.Open([2]func() service.NodeState{g1.State, g2.State}, func(bucket int) (service.Store, error) {
+		return s.openMode(g1.Bucket(bucket), g2.Bucket(bucket), []int{bucket}, logger)
+	})
+}
+
+func (s settings) openMode(g1, g2 *node.Node, buckets []int, logger *slog.Logger) (service.Store, error) {
 	if s.Mode == service.ModeAP {
-		return ap.Open(ap.Config{G1: g1, G2: g2, Timeout: time.Duration(s.Timeout),
+		return ap.Open(ap.Config{G1: g1, G2: g2, Buckets: buckets, Timeout: time.Duration(s.Timeout),
 			MaxStaleness: time.Duration(s.MaxStalenessMS) * time.Millisecond,
 			MaxClockSkew: time.Duration(s.MaxClockSkewMS) * time.Millisecond,
 			Instance:     s.Instance, Now: time.Now, Logger: logger})
 	}
-	return cp.Open(cp.Config{G1: g1, G2: g2, Timeout: time.Duration(s.Timeout), Instance: s.Instance,
+	return cp.Open(cp.Config{G1: g1, G2: g2, Buckets: buckets, Timeout: time.Duration(s.Timeout), Instance: s.Instance,
 		Now: time.Now, Logger: logger})
 }

@@ -66,14 +66,15 @@ var arrows = map[string][]string{
 	"captop/cmd/capd":   {"captop/service"},
 	"captop/tui":        {"captop/tui", "captop/probes", "captop/service"},
 	// How keys lie on the nodes: a comparison of the nodes reads what the services write.
-	"captop/probes":         {"captop/probes", "captop/service/api", "captop/service/layout", "captop/service"},
-	"captop/deploy":         {"captop/deploy", "captop/service"},
-	"captop/service":        {},
-	"captop/service/node":   {"captop/service", "captop/service/node", "captop/service/layout"},
-	"captop/service/layout": {"captop/service"},
-	"captop/service/cp":     {"captop/service", "captop/service/node", "captop/service/layout"},
-	"captop/service/ap":     {"captop/service", "captop/service/node", "captop/service/layout"},
-	"captop/service/api":    {"captop/service", "captop/service/node"},
+	"captop/probes":          {"captop/probes", "captop/service/api", "captop/service/layout", "captop/service"},
+	"captop/deploy":          {"captop/deploy", "captop/service"},
+	"captop/service":         {},
+	"captop/service/node":    {"captop/service", "captop/service/node", "captop/service/layout"},
+	"captop/service/layout":  {"captop/service"},
+	"captop/service/sharded": {"captop/service", "captop/service/layout"},
+	"captop/service/cp":      {"captop/service", "captop/service/node", "captop/service/layout"},
+	"captop/service/ap":      {"captop/service", "captop/service/node", "captop/service/layout"},
+	"captop/service/api":     {"captop/service", "captop/service/node"},
 }
 
 // exact are the targets that stand for themselves only, not for what lies below them.

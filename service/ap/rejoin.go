@@ -115,6 +115,9 @@ func (r *rejoin) run(ctx context.Context) (began bool, err error) {
 
 // count estimates how many keys there are to visit.
 func (r *rejoin) count(ctx context.Context) (total int64, err error) {
+	if len(r.store.config.Buckets) == 1 {
+		return 0, nil // how many keys one bucket has is not known
+	}
 	for _, inc := range []*node.Incarnation{r.peer, r.node} {
 		err := r.do(ctx, inc, func(ctx context.Context, client *redis.Client) error {
 			n, err := client.DBSize(ctx).Result()
@@ -133,7 +136,7 @@ func (r *rejoin) copyNewer(ctx context.Context, from, to *node.Incarnation) erro
 	for cursor := uint64(0); ; {
 		var names []string
 		err := r.do(ctx, from, func(ctx context.Context, client *redis.Client) (err error) {
-			names, cursor, err = client.Scan(ctx, cursor, "", scanKeys).Result()
+			names, cursor, err = client.Scan(ctx, cursor, r.store.pattern(), scanKeys).Result()
 			return err
 		})
 		if err != nil {
@@ -160,6 +163,14 @@ func (r *rejoin) copyNewer(ctx context.Context, from, to *node.Incarnation) erro
 			return nil
 		}
 	}
+}
+
+// pattern matches the names that a reconciliation looks for.
+func (s *Store) pattern() string {
+	if len(s.config.Buckets) == 1 {
+		return layout.APRegisters(s.config.Buckets[0]) + "*"
+	}
+	return ""
 }
 
 func (r *rejoin) copyKeys(ctx context.Context, from, to *node.Incarnation, keys []string) error {
@@ -239,7 +250,7 @@ func (r *rejoin) do(ctx context.Context, inc *node.Incarnation, f func(context.C
 func (r *rejoin) script(ctx context.Context, script *redis.Script, args ...any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)
 	defer cancel()
-	return r.node.Run(ctx, script, []string{layout.APMeta}, args...)
+	return r.node.Run(ctx, script, []string{r.store.meta}, args...)
 }
 
 // olderFields reports whether register a, read as stamp and origin, is older than b.

@@ -208,7 +208,7 @@ func (f *flow) lease(ctx context.Context, source *node.Incarnation) error {
 		return nil
 	}
 	f.held = false
-	reply, err := source.Run(ctx, leaseScript, []string{layout.APLease}, f.holder, leaseFor.Milliseconds())
+	reply, err := source.Run(ctx, leaseScript, []string{f.store.lease}, f.holder, leaseFor.Milliseconds())
 	if err != nil {
 		return fmt.Errorf("renewing the lease: %w", err)
 	}
@@ -225,7 +225,7 @@ func (f *flow) release() {
 	defer cancel()
 	if source, err := f.store.nodes[f.from].Current(ctx); err == nil {
 		// Where it fails the lease runs out by itself.
-		_, _ = source.Run(ctx, releaseScript, []string{layout.APLease}, f.holder)
+		_, _ = source.Run(ctx, releaseScript, []string{f.store.lease}, f.holder)
 	}
 }
 
@@ -237,7 +237,7 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 		return nil
 	}
 	f.asofNext = now.Add(asofEvery)
-	_, err := target.Run(ctx, asofScript, []string{layout.APMeta}, target.RunID, at)
+	_, err := target.Run(ctx, asofScript, []string{f.store.meta}, target.RunID, at)
 	return err
 }
 

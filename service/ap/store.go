@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -28,6 +29,7 @@ func (s side) peer() side { return 1 - s }
 // Config says where to keep data and which bounds to keep.
 type Config struct {
 	G1, G2       *node.Node
+	Buckets      []int         // the only ones to serve, where the nodes are those of a bucket; nil for all
 	Timeout      time.Duration // NETWORK_TIMEOUT_SEC: bounds a whole request, and each contact of the background work
 	MaxStaleness time.Duration // MAX_STALENESS_MS: an answer that may be older is marked stale
 	MaxClockSkew time.Duration // between an instance and a node, or a stored write: beyond it writes are refused
@@ -39,6 +41,8 @@ type Config struct {
 // Store keeps the promise of AP. Many may run on the same two nodes.
 type Store struct {
 	config Config
+	meta   string // the key of what a node says about itself
+	lease  string // the key of who carries its dirty keys to the peer
 	nodes  [2]*node.Node
 	clock  *clock
 	watch  [2]*watch
@@ -57,10 +61,17 @@ func Open(config Config) (*Store, error) {
 	case config.Timeout <= 0 || config.MaxStaleness <= 0 || config.MaxClockSkew <= 0:
 		return nil, errors.New("opening the AP store: timeout, staleness and clock skew must be above zero")
 	}
+	meta, lease, polls := layout.APMeta, layout.APLease, pollEvery
+	if config.Buckets == nil {
+		config.Buckets = layout.All()
+	} else {
+		b := config.Buckets[0]
+		meta, lease, polls = layout.APMetaOf(b), layout.APLeaseOf(b), bucketPollEvery
+	}
 	// Numbers below 2^53 are exact in Lua; two instances share an origin once in 10^14.
 	origin := rand.Int64N(1 << 48)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Store{config: config, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
+	s := &Store{config: config, meta: meta, lease: lease, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
 		clock: &clock{now: config.Now, origin: origin, maxSkew: config.MaxClockSkew}}
 	holder := config.Instance + "/" + strconv.FormatInt(origin, 10)
 	for _, which := range []side{g1, g2} {
@@ -69,7 +80,7 @@ func Open(config Config) (*Store, error) {
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {
-		s.done.Go(func() { every(ctx, pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
+		s.done.Go(func() { every(ctx, polls, func() { s.pollUnlessQuiet(ctx, which) }) })
 		s.done.Go(func() { every(ctx, rejoinEvery, func() { s.rejoinIfNeeded(ctx, which) }) })
 		s.done.Go(func() { s.flows[which].run(ctx) })
 	}

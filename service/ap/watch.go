@@ -17,6 +17,8 @@ import (
 const (
 	// pollEvery is how often a node is asked for its marks: as much as the answers of an undisturbed pair seem behind.
 	pollEvery = 50 * time.Millisecond
+	// bucketPollEvery is the same for a store of one bucket: there are 64 of them.
+	bucketPollEvery = 150 * time.Millisecond
 	// idleEvery is the same where nothing was written for idleAfter, and the bound on staleness leaves room for it: 64
 	// sets are many to ask for nothing, 20 times a second.
 	idleEvery = 250 * time.Millisecond
@@ -182,13 +184,13 @@ func (s *Store) poll(ctx context.Context, which side) {
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
 		clock = pipe.Time(ctx)
-		for b := range marks {
+		for _, b := range s.config.Buckets {
 			marks[b] = pipe.ZRangeWithScores(ctx, layout.APDirty(b), 0, 0)
 			if counting {
 				counts[b] = pipe.ZCard(ctx, layout.APDirty(b))
 			}
 		}
-		meta = pipe.HMGet(ctx, layout.APMeta, "settled", "asof", "done", "total")
+		meta = pipe.HMGet(ctx, s.meta, "settled", "asof", "done", "total")
 		_, err := pipe.Exec(ctx)
 		return err
 	})
@@ -207,8 +209,8 @@ func (s *Store) poll(ctx context.Context, which side) {
 	v.readMarks(&marks)
 	if counting {
 		v.depth = 0
-		for _, count := range counts {
-			v.depth += count.Val()
+		for _, b := range s.config.Buckets {
+			v.depth += counts[b].Val()
 		}
 	}
 	if news := s.watch[which].take(v, s.clockError(which, v)); news != nil {
@@ -222,6 +224,9 @@ func (s *Store) poll(ctx context.Context, which side) {
 
 func (v *view) readMarks(marks *[layout.Buckets]*redis.ZSliceCmd) {
 	for b, mark := range marks {
+		if mark == nil {
+			continue // not this store's
+		}
 		for _, z := range mark.Val() {
 			v.dirty |= 1 << b
 			at := int64(z.Score)

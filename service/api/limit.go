@@ -87,7 +87,7 @@ func (l *Limiter) wait(ctx context.Context, share string) time.Duration {
 	}
 	var last error
 	for _, store := range l.stores {
-		reply, err := store.run(ctx, func(ctx context.Context, client *redis.Client) (any, error) {
+		reply, err := store.run(ctx, func(ctx context.Context, client redis.UniversalClient) (any, error) {
 			return l.script.Run(ctx, client, keys, args...).Int64()
 		})
 		if err != nil {

@@ -33,7 +33,7 @@ func (s *Sessions) save(ctx context.Context, id, hash string, version service.Ve
 	var wait sync.WaitGroup
 	for i, store := range s.stores {
 		wait.Go(func() {
-			_, results[i] = store.run(ctx, func(ctx context.Context, client *redis.Client) (any, error) {
+			_, results[i] = store.run(ctx, func(ctx context.Context, client redis.UniversalClient) (any, error) {
 				return nil, saveIn(ctx, client, sessionKey(s.mode, id), hash, version, newer)
 			})
 		})
@@ -48,7 +48,7 @@ func (s *Sessions) save(ctx context.Context, id, hash string, version service.Ve
 }
 
 // saveIn sets the version of a key unless a newer one of the same session is there.
-func saveIn(ctx context.Context, client *redis.Client, key, hash string, version service.Version,
+func saveIn(ctx context.Context, client redis.UniversalClient, key, hash string, version service.Version,
 	newer func(a, b service.Version) (bool, error)) error {
 	expected := ""
 	for range saveTries {
@@ -72,7 +72,7 @@ func (s *Sessions) load(ctx context.Context, id, hash string, newer func(a, b se
 	var wait sync.WaitGroup
 	for i, store := range s.stores {
 		wait.Go(func() {
-			reply, err := store.run(ctx, func(ctx context.Context, client *redis.Client) (any, error) {
+			reply, err := store.run(ctx, func(ctx context.Context, client redis.UniversalClient) (any, error) {
 				return client.HMGet(ctx, sessionKey(s.mode, id), hash, "dropped").Result()
 			})
 			entries[i] = entryOf(reply, err)

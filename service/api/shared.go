@@ -16,13 +16,13 @@ const storeShare = 8
 // SharedStore is Redis as sessions and rate limits use it: with a short patience, and a breaker of its own, so that a
 // Redis that hangs costs a few requests an eighth of their time and the others nothing.
 type SharedStore struct {
-	client  *redis.Client
+	client  redis.UniversalClient
 	breaker *gobreaker.CircuitBreaker[any]
 }
 
 // NewSharedStore gives a store on client, which is the caller's to close and should not retry. Changes between working
 // and not are logged as SHARED_STORE under name.
-func NewSharedStore(name string, client *redis.Client, logger *slog.Logger) *SharedStore {
+func NewSharedStore(name string, client redis.UniversalClient, logger *slog.Logger) *SharedStore {
 	return &SharedStore{client: client, breaker: gobreaker.NewCircuitBreaker[any](gobreaker.Settings{
 		Name:        name,
 		MaxRequests: 1,
@@ -38,7 +38,7 @@ func NewSharedStore(name string, client *redis.Client, logger *slog.Logger) *Sha
 }
 
 // run calls f with a context that leaves most of the request's time to the request.
-func (s *SharedStore) run(ctx context.Context, f func(context.Context, *redis.Client) (any, error)) (any, error) {
+func (s *SharedStore) run(ctx context.Context, f func(context.Context, redis.UniversalClient) (any, error)) (any, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return nil, errors.New("a shared store needs a deadline")

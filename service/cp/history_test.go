@@ -80,8 +80,9 @@ type trial struct {
 	tailFalls bool // db_g1 is killed too: what is refused then may still appear
 	servers   [2]*nodetest.Server
 	links     [3][2]*nodetest.Link // by instance and node
-	stores    [3]*Store
-	breaking  func(context.Context) // the faults
+	stores    [3]service.Store
+	part      func(instance int, key string) *Store // the store of a key
+	breaking  func(context.Context)                 // the faults
 	history   history
 }
 
@@ -97,6 +98,7 @@ func newTrial(t *testing.T, seed uint64, length time.Duration, tailFalls bool) *
 		}
 		tr.stores[i] = openStore(t, tr.links[i][0].URL(), tr.links[i][1].URL())
 	}
+	tr.part = func(instance int, _ string) *Store { return tr.stores[instance].(*Store) }
 	tr.breaking = tr.faults
 	return tr
 }
@@ -110,11 +112,12 @@ func (tr *trial) key(r *rand.Rand) string {
 func (tr *trial) client(ctx context.Context, id int) {
 	r := rand.New(rand.NewPCG(tr.seed, uint64(id)))
 	for i := 0; ctx.Err() == nil; i++ {
-		s := tr.stores[r.IntN(len(tr.stores))]
+		instance := r.IntN(len(tr.stores))
+		s := tr.stores[instance]
 		key := tr.key(r)
 		switch value, dice := fmt.Sprintf("%d.%d", id, i), r.IntN(100); {
 		case dice < 3:
-			tr.abandon(ctx, id, s, key, value, 1+r.IntN(3))
+			tr.abandon(ctx, id, tr.part(instance, key), key, value, 1+r.IntN(3))
 		case dice < 50:
 			tr.write(id, s, key, value)
 		default:
@@ -124,7 +127,7 @@ func (tr *trial) client(ctx context.Context, id int) {
 	}
 }
 
-func (tr *trial) write(id int, s *Store, key, value string) {
+func (tr *trial) write(id int, s service.Store, key, value string) {
 	in := operation{write: true, key: key, value: value}
 	call := tr.history.now()
 	_, err := write(s, key, value)
@@ -140,7 +143,7 @@ func (tr *trial) write(id int, s *Store, key, value string) {
 	}
 }
 
-func (tr *trial) read(id int, s *Store, key, at string) {
+func (tr *trial) read(id int, s service.Store, key, at string) {
 	call := tr.history.now()
 	got, err := read(s, key, at)
 	switch {

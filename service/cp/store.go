@@ -19,12 +19,14 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
 // Config says which nodes, and how patient to be.
 type Config struct {
 	G1, G2   *node.Node
+	Buckets  []int         // the only ones to serve, where the nodes are those of a bucket; nil for all
 	Timeout  time.Duration // NETWORK_TIMEOUT_SEC: after this a write in flight is anybody's to resolve
 	Instance string
 	Now      func() time.Time
@@ -46,6 +48,9 @@ type Store struct {
 func Open(config Config) (*Store, error) {
 	if config.G1 == nil || config.G2 == nil || config.Timeout <= 0 {
 		return nil, errors.New("opening the CP store: it needs two nodes and a timeout above zero")
+	}
+	if config.Buckets == nil {
+		config.Buckets = layout.All()
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1},

@@ -21,6 +21,12 @@ const requestTime = 500 * time.Millisecond
 // openStore starts an instance that reaches the nodes at these URLs.
 func openStore(t testing.TB, g1, g2 string) *Store {
 	t.Helper()
+	nodes := openNodes(t, g1, g2)
+	return openOver(t, nodes[0], nodes[1], nil)
+}
+
+func openNodes(t testing.TB, g1, g2 string) []*node.Node {
+	t.Helper()
 	nodes := make([]*node.Node, 2)
 	for i, url := range []string{g1, g2} {
 		config := node.DefaultConfig([]string{service.G1, service.G2}[i], url)
@@ -30,27 +36,29 @@ func openStore(t testing.TB, g1, g2 string) *Store {
 		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { n.Close() })
 		nodes[i] = n
 	}
-	s, err := Open(Config{G1: nodes[0], G2: nodes[1], Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	return nodes
+}
+
+func openOver(t testing.TB, g1, g2 *node.Node, buckets []int) *Store {
+	t.Helper()
+	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		s.Close()
-		nodes[0].Close()
-		nodes[1].Close()
-	})
+	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func write(s *Store, key, value string) (service.Written, error) {
+func write(s service.Store, key, value string) (service.Written, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
 	return s.Write(ctx, key, []byte(value))
 }
 
-func read(s *Store, key, at string) (service.Value, error) {
+func read(s service.Store, key, at string) (service.Value, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
 	return s.Read(ctx, key, service.ReadOptions{Node: at})
@@ -75,7 +83,7 @@ func eventually(t testing.TB, what string, f func() error) {
 }
 
 // wellSettled gives no error once neither node rejoins.
-func wellSettled(s *Store) error {
+func wellSettled(s service.Store) error {
 	for _, n := range s.Nodes() {
 		if !n.Reachable || n.Rejoin.Active {
 			return fmt.Errorf("%s is not settled: %+v", n.Name, n)

@@ -21,6 +21,16 @@ const (
 	sweepLeaseFor = 3 * time.Second
 )
 
+// lone reports whether the store has one bucket only, and gives it: then all that the store keeps lies in its slot.
+func (s *Store) lone() (bucket int, ok bool) { return s.config.Buckets[0], len(s.config.Buckets) == 1 }
+
+func (s *Store) sweepLease() string {
+	if b, ok := s.lone(); ok {
+		return layout.CPBucket(b) + "sweep"
+	}
+	return sweepLease
+}
+
 // bucketKeys has a key in each bucket, to name a bucket to the scripts by.
 var bucketKeys = func() (keys []string) {
 	keys = make([]string, layout.Buckets)
@@ -63,11 +73,11 @@ func (s *Store) trySweep(ctx context.Context, which side) error {
 		return err
 	}
 	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", p.incs[which].RunID)
-	names := make([]task, layout.Buckets)
-	for i := range names {
-		names[i] = newNameHead(p.runs())
+	names, keys := make([]task, len(s.config.Buckets)), make([]string, len(s.config.Buckets))
+	for i, b := range s.config.Buckets {
+		names[i], keys[i] = newNameHead(p.runs()), bucketKeys[b]
 	}
-	if err := s.bounded(ctx, func(ctx context.Context) error { return s.runAll(ctx, p, bucketKeys, names) }); err != nil {
+	if err := s.bounded(ctx, func(ctx context.Context) error { return s.runAll(ctx, p, keys, names) }); err != nil {
 		return fmt.Errorf("naming the head's run: %w", err)
 	}
 	if err := s.settleAll(ctx, p, which); err != nil {
@@ -88,12 +98,12 @@ func (s *Store) lease(ctx context.Context, p *pair, which side) error {
 	leased := false
 	err := p.incs[which].Do(ctx, func(client *redis.Client) error {
 		// SET with NX cannot be mistaken for a data write: a second one would only find the first.
-		err := client.SetArgs(ctx, sweepLease, "0 0", redis.SetArgs{Mode: "NX", TTL: sweepLeaseFor}).Err()
+		err := client.SetArgs(ctx, s.sweepLease(), "0 0", redis.SetArgs{Mode: "NX", TTL: sweepLeaseFor}).Err()
 		if !errors.Is(err, redis.Nil) {
 			return err
 		}
 		leased = true
-		progress, err := client.Get(ctx, sweepLease).Result()
+		progress, err := client.Get(ctx, s.sweepLease()).Result()
 		switch {
 		case errors.Is(err, redis.Nil): // it has just run out
 			return nil
@@ -122,6 +132,7 @@ func (s *Store) noteProgress(which side, progress string) {
 // settleAll settles the keys that either node holds.
 func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 	var done, total int64
+	_, part := s.lone() // how many keys one bucket has is not known
 	for _, at := range []side{head, tail} {
 		var size int64
 		err := s.bounded(ctx, func(ctx context.Context) error {
@@ -135,6 +146,9 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 		}
 		total += size
 	}
+	if part {
+		total = 0
+	}
 	for _, at := range []side{head, tail} {
 		cursor := uint64(0)
 		for {
@@ -145,7 +159,10 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 				if err != nil {
 					return err
 				}
-				return s.report(ctx, p, which, min(done, total), total)
+				if !part {
+					done = min(done, total)
+				}
+				return s.report(ctx, p, which, done, total)
 			})
 			if err != nil {
 				return err
@@ -162,7 +179,7 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 func (s *Store) settlePage(ctx context.Context, p *pair, which, at side, cursor uint64) (next uint64, seen int, err error) {
 	var page []string
 	err = p.incs[at].Do(ctx, func(client *redis.Client) (err error) {
-		page, next, err = client.Scan(ctx, cursor, "", sweepPage).Result()
+		page, next, err = client.Scan(ctx, cursor, s.pattern(), sweepPage).Result()
 		return err
 	})
 	if err != nil {
@@ -187,6 +204,14 @@ func (s *Store) settlePage(ctx context.Context, p *pair, which, at side, cursor 
 		s.leave(keys[i], p, t)
 	}
 	return next, len(page), nil
+}
+
+// pattern matches the names that a sweep looks for.
+func (s *Store) pattern() string {
+	if b, ok := s.lone(); ok {
+		return layout.CPBucket(b) + "k:*"
+	}
+	return ""
 }
 
 // runAll takes tasks of one kind, one for each key, to their end, a round trip for each step of all.
@@ -240,7 +265,7 @@ func (s *Store) report(ctx context.Context, p *pair, which side, done, total int
 	progress := fmt.Sprintf("%d %d", done, total)
 	s.noteProgress(which, progress)
 	return p.incs[which].Do(ctx, func(client *redis.Client) error {
-		return client.Set(ctx, sweepLease, progress, sweepLeaseFor).Err()
+		return client.Set(ctx, s.sweepLease(), progress, sweepLeaseFor).Err()
 	})
 }
 
@@ -250,10 +275,10 @@ func (s *Store) declareSettled(ctx context.Context, p *pair, which side) error {
 	inc := p.incs[which]
 	err := inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for b := range layout.Buckets {
+			for _, b := range s.config.Buckets {
 				pipe.HSet(ctx, layout.CPMeta(b), layout.CPSettled, inc.RunID)
 			}
-			pipe.Del(ctx, sweepLease)
+			pipe.Del(ctx, s.sweepLease())
 			return nil
 		})
 		return err

@@ -130,7 +130,7 @@ func (s *Store) lookAt(ctx context.Context, which side) {
 	if which == tail && known {
 		return
 	}
-	settled, dirty, err := readBuckets(ctx, inc, which, !known)
+	settled, dirty, err := s.readBuckets(ctx, inc, which, !known)
 	if err != nil {
 		return
 	}
@@ -176,7 +176,7 @@ type inFlight struct {
 
 // readBuckets tells what is dirty at the head and, with stamped, whether every bucket is settled under the node's
 // present run.
-func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped bool) (settled bool, dirty inFlight, err error) {
+func (s *Store) readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped bool) (settled bool, dirty inFlight, err error) {
 	var stamps [layout.Buckets]*redis.StringCmd
 	var counts [layout.Buckets]*redis.IntCmd
 	var oldest [layout.Buckets]*redis.ZSliceCmd
@@ -184,7 +184,7 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			clock = pipe.Time(ctx)
-			for b := range layout.Buckets {
+			for _, b := range s.config.Buckets {
 				if stamped {
 					stamps[b] = pipe.HGet(ctx, layout.CPMeta(b), layout.CPSettled)
 				}
@@ -201,7 +201,7 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped
 		return false, dirty, err
 	}
 	settled = stamped
-	for b := range layout.Buckets {
+	for _, b := range s.config.Buckets {
 		settled = settled && stamps[b].Val() == inc.RunID
 		if which == tail {
 			continue
@@ -217,7 +217,7 @@ func readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped
 // resolveOverdue ends the writes that have been in flight for longer than any request may last.
 func (s *Store) resolveOverdue(ctx context.Context, p *pair) {
 	inc := p.incs[head]
-	for b := range layout.Buckets {
+	for _, b := range s.config.Buckets {
 		var members []string
 		err := inc.Do(ctx, func(client *redis.Client) error {
 			now, err := client.Time(ctx).Result()

@@ -14,6 +14,15 @@ import (
 // bucket, so that it has one hash slot on a Redis Cluster.
 const Buckets = 64
 
+// All is every bucket.
+func All() []int {
+	all := make([]int, Buckets)
+	for b := range all {
+		all[b] = b
+	}
+	return all
+}
+
 // Bucket gives the bucket of a key, 0 to Buckets-1.
 func Bucket(key string) int {
 	sum := uint32(2166136261) // FNV-1a, which hash/fnv has only for byte slices
@@ -25,6 +34,25 @@ func Bucket(key string) int {
 
 // Fence is the key that is written to a group to have its answers confirmed. It holds nothing.
 const Fence = "captop:fence"
+
+// FenceOf is the same key in the slot of a bucket, for a member of a Redis Cluster.
+func FenceOf(bucket int) string { return "captop:{" + strconv.Itoa(bucket) + "}fence" }
+
+// Slot is the hash slot of a bucket on a Redis Cluster: CRC16 (XMODEM) of what stands between the braces, modulo 16384.
+func Slot(bucket int) int {
+	crc := uint16(0)
+	for _, c := range []byte(strconv.Itoa(bucket)) {
+		crc ^= uint16(c) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return int(crc % 16384)
+}
 
 // In CP all keys of a bucket share a hash tag:
 //
@@ -97,6 +125,11 @@ const (
 	APMeta   = "ap:{0}m"
 	APLease  = "ap:{0}l"
 )
+
+// On a Redis Cluster each bucket is a node of its own, and has what the node has otherwise: APMetaOf and APLeaseOf in place of
+// APMeta and APLease. The names differ, so that neither can be taken for the other.
+func APMetaOf(bucket int) string  { return APPrefix + strconv.Itoa(bucket) + "}bm" }
+func APLeaseOf(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}bl" }
 
 // APRegisters begins the names of all registers of a bucket; the user's key follows.
 func APRegisters(bucket int) string { return apKeys[bucket] }

@@ -13,7 +13,8 @@ import (
 // ErrOpen: the breaker before the node is OPEN, the node was not asked.
 var ErrOpen = errors.New("circuit breaker is open")
 
-// ErrRestarted: the node runs under another run id than the incarnation is bound to. Ask Current for the new one.
+// ErrRestarted: the node runs under another run id than the incarnation is bound to, or, of a cluster, another member
+// owns the key. Ask Current for the new one.
 var ErrRestarted = errors.New("the node has restarted")
 
 // ErrUnconfirmed: a primary answered, and no majority of its group confirmed that it still was the primary then. A write may
@@ -74,7 +75,7 @@ func isFailure(err error) bool {
 
 // unserving tells the error replies of a node that serves nobody.
 func unserving(reply string) bool {
-	for _, prefix := range []string{"LOADING", "MASTERDOWN", "NOAUTH", "WRONGPASS", "ERR max number of clients"} {
+	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "ERR max number of clients"} {
 		if strings.HasPrefix(reply, prefix) {
 			return true
 		}

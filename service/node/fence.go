@@ -79,8 +79,26 @@ func (f *fence) unconfirmed(cause error) error {
 	return fmt.Errorf("%s: %w: %v", f.inc.node.config.Name, ErrUnconfirmed, cause)
 }
 
-// confirm writes and waits for the replicas, and then looks whether the reign that the incarnation is bound to lasts.
+// confirm finds a key that can be written: of a cluster's member, in a slot that is not on its way elsewhere.
 func (f *fence) confirm() error {
+	member := f.inc.node.place.member
+	if member == nil {
+		_, err := f.write(layout.Fence)
+		return err
+	}
+	err := f.unconfirmed(errNoOwner)
+	for _, bucket := range member.bucketsOf(f.inc.addr) {
+		var elsewhere bool
+		if elsewhere, err = f.write(layout.FenceOf(bucket)); !elsewhere {
+			break
+		}
+		member.suspect()
+	}
+	return err
+}
+
+// write writes and waits for the replicas, and then looks whether the reign that the incarnation is bound to lasts.
+func (f *fence) write(key string) (elsewhere bool, err error) {
 	patience := f.inc.node.config.Timeout
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -89,16 +107,16 @@ func (f *fence) confirm() error {
 	var created *redis.StatusCmd
 	var waited *redis.Cmd
 	var info *redis.StringCmd
-	_, err := f.inc.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err = f.inc.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		// One of the two writes; the first one also where no memory is left.
-		written = pipe.Expire(ctx, layout.Fence, fenceFor)
-		created = pipe.SetArgs(ctx, layout.Fence, "", redis.SetArgs{Mode: "NX", TTL: fenceFor})
+		written = pipe.Expire(ctx, key, fenceFor)
+		created = pipe.SetArgs(ctx, key, "", redis.SetArgs{Mode: "NX", TTL: fenceFor})
 		waited = pipe.Do(ctx, "WAIT", at.quorum(), (patience * 3 / 4).Milliseconds())
 		info = pipe.Info(ctx, "replication")
 		return nil
 	})
 	if info.Err() != nil {
-		return f.unconfirmed(err)
+		return false, f.unconfirmed(err)
 	}
 	reign, err := readReign(info.Val(), at.replicas)
 	if err == nil && reign != f.inc.reign {
@@ -106,19 +124,22 @@ func (f *fence) confirm() error {
 	}
 	if err != nil {
 		f.inc.over.Store(true)
-		return f.unconfirmed(err)
+		return false, f.unconfirmed(err)
 	}
 	if !written.Val() && created.Err() != nil {
-		return f.unconfirmed(fmt.Errorf("writing the fence: %v, %v", written.Err(), created.Err()))
+		for _, prefix := range []string{"MOVED", "ASK", "TRYAGAIN"} {
+			elsewhere = elsewhere || redis.HasErrorPrefix(created.Err(), prefix)
+		}
+		return elsewhere, f.unconfirmed(fmt.Errorf("writing the fence: %v, %v", written.Err(), created.Err()))
 	}
 	acks, err := waited.Int64()
 	switch {
 	case err != nil:
-		return f.unconfirmed(err)
+		return false, f.unconfirmed(err)
 	case acks < int64(at.quorum()):
-		return f.unconfirmed(fmt.Errorf("%d of %d replicas answer, and a majority needs %d", acks, at.replicas, at.quorum()))
+		return false, f.unconfirmed(fmt.Errorf("%d of %d replicas answer, and a majority needs %d", acks, at.replicas, at.quorum()))
 	}
-	return nil
+	return false, nil
 }
 
 // readReign reads the section replication of INFO: under which id a primary feeds its replicas. More of them than its

@@ -40,23 +40,25 @@ func (inc *Incarnation) Do(ctx context.Context, f func(client *redis.Client) err
 		return &connectError{node: inc.node.config.Name, err: ErrRestarted}
 	}
 	return inc.node.guarded(ctx, func() error {
-		err := f(inc.client)
-		if inc.fence == nil {
-			return err
-		}
-		return inc.confirmed(ctx, err)
+		return inc.confirmed(ctx, f(inc.client))
 	})
 }
 
-// confirmed has the group confirm an answer. What was not answered, or refused by a process that is no primary any more,
-// needs no confirmation.
+// confirmed has the group, if it is one, confirm an answer. What was not answered, or refused by a process that is not the
+// primary for it, needs no confirmation.
 func (inc *Incarnation) confirmed(ctx context.Context, err error) error {
 	var reply redis.Error
 	switch {
+	case inc.fence == nil:
+		return err
 	case err != nil && !errors.As(err, &reply):
 		return err
 	case redis.HasErrorPrefix(err, "READONLY"):
 		inc.over.Store(true)
+		return &connectError{node: inc.node.config.Name, err: ErrRestarted}
+	}
+	if member := inc.node.place.member; member != nil && redis.HasErrorPrefix(err, "MOVED") {
+		member.moved(err)
 		return &connectError{node: inc.node.config.Name, err: ErrRestarted}
 	}
 	if missing := inc.fence.pass(ctx); missing != nil {

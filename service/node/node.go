@@ -18,7 +18,7 @@ import (
 // Config says which node, and how patient to be with it.
 type Config struct {
 	Name            string        // service.G1 or service.G2
-	URL             string        // redis://, rediss://, or either with ?master_name=&replicas= for Sentinel
+	URL             string        // redis:// or rediss://; with ?master_name= for Sentinel, ?cluster=true for Redis Cluster
 	Timeout         time.Duration // of a dial, and of a background contact
 	BreakerFailures uint32        // consecutive failures that open the breaker
 	BreakerOpenFor  time.Duration // how long it stays OPEN before a probe
@@ -44,6 +44,8 @@ type Node struct {
 	health  *health
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
+	cluster *cluster // the node is a cluster, or what a cluster is for one bucket: the fields above and below have no use then
+	bucket  int
 
 	dialing chan struct{} // holds one token: who has it may replace current
 	mu      sync.Mutex    // guards current
@@ -56,6 +58,14 @@ func Open(config Config) (*Node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
 	}
+	if at.clustered {
+		return openCluster(config, at), nil
+	}
+	return start(config, at), nil
+}
+
+// start watches one process, or one group under Sentinels.
+func start(config Config, at place) *Node {
 	n := &Node{config: config, place: at, locate: at.locator(config.Timeout), health: newHealth(config), dialing: make(chan struct{}, 1)}
 	n.breaker = gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
 		Name:          config.Name,
@@ -69,7 +79,7 @@ func Open(config Config) (*Node, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	n.stopped.Go(func() { n.beat(ctx) })
-	return n, nil
+	return n
 }
 
 // Name gives db_g1 or db_g2.
@@ -77,6 +87,9 @@ func (n *Node) Name() string { return n.config.Name }
 
 // Close ends the watch and every connection.
 func (n *Node) Close() error {
+	if n.cluster != nil {
+		return n.cluster.close()
+	}
 	n.stop()
 	n.stopped.Wait()
 	n.mu.Lock()
@@ -89,6 +102,9 @@ func (n *Node) Close() error {
 
 // State tells what is known of the node, without I/O. Rejoin, staleness and queue are the mode's to fill in.
 func (n *Node) State() service.NodeState {
+	if n.cluster != nil {
+		return n.cluster.state(n.bucket)
+	}
 	state := n.health.state()
 	state.Breaker = n.health.breaker(n.breaker.State())
 	if inc := n.peek(); inc != nil {
@@ -100,6 +116,13 @@ func (n *Node) State() service.NodeState {
 // Current gives the incarnation that is running now, connecting to it where there is none yet. Errors: ErrOpen,
 // ErrRestarted, the context's, or what the dial met; none of them had an effect on the node.
 func (n *Node) Current(ctx context.Context) (*Incarnation, error) {
+	if n.cluster != nil {
+		owner, err := n.cluster.owner(n.bucket)
+		if err != nil {
+			return nil, err
+		}
+		return owner.Current(ctx)
+	}
 	if inc := n.peek(); inc != nil {
 		return inc, nil
 	}
@@ -237,8 +260,10 @@ func (n *Node) ping(ctx context.Context) {
 	if err != nil {
 		return // the books have it
 	}
-	// What the ping met is in the books too; there is nobody to tell.
-	_ = inc.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() })
+	// What the ping met is in the books too; there is nobody to tell, but for the map of a cluster.
+	if inc.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() }) != nil && n.place.member != nil {
+		n.place.member.suspect()
+	}
 }
 
 // relocated reports whether a group that does not answer has another primary now, and ends the incarnation then.

@@ -16,7 +16,7 @@ var errNoSentinel = errors.New("no Sentinel tells where the primary is")
 
 // locator gives the function that tells the address of the process to speak to.
 func (p place) locator(timeout time.Duration) func(context.Context) (string, error) {
-	if !p.grouped() {
+	if p.name == "" {
 		return func(context.Context) (string, error) { return p.options.Addr, nil }
 	}
 	return func(ctx context.Context) (string, error) {

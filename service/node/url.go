@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,18 +29,20 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 type onConnect = func(context.Context, *redis.Conn) error
 
-// place is where a URL leads: to one process, or to a group that changes its primary by itself.
+// place is where a URL leads: to one process, to a group that changes its primary by itself, or to a cluster of such groups.
 type place struct {
-	options  *redis.Options // of a connection to a process; Addr is the URL's own
-	addrs    []string       // of a group: its Sentinels
-	name     string         // what the Sentinels call it; "" for one process
-	username string         // for the Sentinels
-	password string
-	replicas int // that the primary has
+	options   *redis.Options // of a connection to a process; Addr is the URL's own
+	addrs     []string       // of a group: its Sentinels; of a cluster: members beside the URL's own
+	name      string         // what the Sentinels call it
+	username  string         // for the Sentinels
+	password  string
+	clustered bool
+	member    *cluster // whose member it is
+	replicas  int      // that each primary has
 }
 
 // grouped reports whether another process may take the primary's place.
-func (p place) grouped() bool { return p.name != "" }
+func (p place) grouped() bool { return p.name != "" || p.clustered }
 
 // quorum is how many replicas make a majority of the group together with their primary.
 func (p place) quorum() int { return (p.replicas + 1) / 2 }
@@ -52,12 +55,18 @@ func CheckURL(text string) error {
 
 // NewClient gives a plain client of a node, bound to none of its runs, that neither retries nor contacts it yet: for
 // what may be lost with the node. It uses the config's name, URL and timeout. Close it.
-func NewClient(config Config) (*redis.Client, error) {
+func NewClient(config Config) (redis.UniversalClient, error) {
 	at, err := parseURL(config.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of %s: %w", config.Name, err)
 	}
 	o := at.clientOptions(config, at.options.Addr)
+	if at.clustered {
+		return redis.NewClusterClient(&redis.ClusterOptions{Addrs: append([]string{o.Addr}, at.addrs...), Username: o.Username,
+			Password: o.Password, TLSConfig: at.options.TLSConfig, MaxRetries: -1, DialTimeout: o.DialTimeout, ReadTimeout: o.ReadTimeout,
+			PoolTimeout: o.PoolTimeout, ContextTimeoutEnabled: true, PoolSize: poolSize, Protocol: 2, DisableIdentity: true,
+			MaintNotificationsConfig: o.MaintNotificationsConfig}), nil
+	}
 	if at.grouped() {
 		find, dial := at.locator(config.Timeout), o.Dialer
 		o.Dialer = unseenFailures(config.Name, func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -105,11 +114,16 @@ func parseURL(text string) (place, error) {
 			return place{}, err
 		}
 	}
+	if query.Has("cluster") {
+		if err := p.readCluster(parsed, query); err != nil {
+			return place{}, err
+		}
+	}
 	parsed.RawQuery = query.Encode()
 	if p.options, err = redis.ParseURL(parsed.String()); err != nil {
 		return place{}, withoutURL(err)
 	}
-	if p.grouped() {
+	if p.name != "" {
 		p.addrs = append([]string{p.options.Addr}, p.addrs...)
 	}
 	return p, nil
@@ -131,6 +145,20 @@ func (p *place) readSentinels(parsed *url.URL, query url.Values) error {
 		parsed.User = url.UserPassword(user, password)
 	}
 	return nil
+}
+
+// readCluster takes the parameters of a Redis Cluster out of the query.
+func (p *place) readCluster(parsed *url.URL, query url.Values) error {
+	switch {
+	case take(query, "cluster") != "true":
+		return errors.New("cluster can only be true")
+	case p.name != "":
+		return errors.New("cluster and master_name exclude each other")
+	case strings.Trim(parsed.Path, "/0") != "":
+		return errors.New("a Redis Cluster has database 0 only")
+	}
+	p.clustered = true
+	return p.readGroup(query)
 }
 
 // readGroup takes the parameters that every group has.

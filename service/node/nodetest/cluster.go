@@ -141,7 +141,7 @@ func (n clusterNode) has(slot int) bool {
 func (c *Cluster) AwaitFailover(slot int, before *Server) {
 	c.t.Helper()
 	await(c.t, "a failover from "+before.addr, func() error {
-		if now := c.Owner(slot); now == before || now.info("role") != "master" {
+		if now := c.Owner(slot); now == before || now.Role() != "master" {
 			return fmt.Errorf("slot %d is still %s's", slot, now.addr)
 		}
 		return nil
@@ -223,7 +223,7 @@ func (c *Cluster) Migrate(slot int, to *Server) {
 	})
 	to.must([]any{"CLUSTER", "SETSLOT", slot, "NODE", toID})
 	for _, member := range c.Members {
-		if member.info("role") == "master" {
+		if member.Role() == "master" {
 			member.must([]any{"CLUSTER", "SETSLOT", slot, "NODE", toID})
 		}
 	}

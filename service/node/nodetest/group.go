@@ -69,6 +69,9 @@ func (s *Server) info(field string) string {
 	return ""
 }
 
+// Role is master or slave, as Redis calls them; "" if the server does not answer.
+func (s *Server) Role() string { return s.info("role") }
+
 func await(t testing.TB, what string, f func() error) {
 	t.Helper()
 	for deadline := time.Now().Add(groupTimeout); ; time.Sleep(50 * time.Millisecond) {
@@ -175,7 +178,7 @@ func (s *Sentinels) member(addr string) *Server {
 func (s *Sentinels) AwaitFailover(before *Server) {
 	s.t.Helper()
 	await(s.t, "a failover from "+before.addr, func() error {
-		if now := s.Primary(); now == before || now.info("role") != "master" {
+		if now := s.Primary(); now == before || now.Role() != "master" {
 			return fmt.Errorf("%s is the primary", now.addr)
 		}
 		return nil
@@ -207,7 +210,7 @@ func (s *Sentinels) AwaitWhole() {
 
 // attached gives no error if a member is the primary itself or follows it.
 func attached(member, primary *Server) error {
-	role, link := member.info("role"), member.info("master_link_status")
+	role, link := member.Role(), member.info("master_link_status")
 	host, port, _ := net.SplitHostPort(primary.addr)
 	switch {
 	case member == primary && role == "master":
