@@ -21,7 +21,8 @@ import (
 // CAPTOP_LONG=5m runs it for that long; CAPTOP_SEED repeats a schedule.
 func TestAnswersAndConvergesUnderFaults(t *testing.T) {
 	length, seed := chaosSettings(t)
-	c := newChaos(t, seed, newPair(t))
+	p := newPair(t)
+	c := newChaos(t, seed, p, func(name string) *instance { return p.start(t, name) })
 	c.run(length, c.fault)
 	c.finish()
 }
@@ -61,11 +62,31 @@ const (
 	chaosReaders   = 3
 )
 
+// instance is one service; its parts are its stores: one, or one for each bucket.
+type instance struct {
+	service.Store
+	parts []*Store
+}
+
+// awaitGood waits until every part finds both nodes reachable and reconciled.
+func (i *instance) awaitGood(t testing.TB) {
+	for _, part := range i.parts {
+		awaitGood(t, part, g1, g2)
+	}
+}
+
+// start opens an instance that is one store.
+func (p *pair) start(t testing.TB, name string) *instance {
+	s := p.ready(t, name)
+	return &instance{s, []*Store{s}}
+}
+
 type chaos struct {
 	t         *testing.T
 	random    *rand.Rand // of the fault schedule alone
 	pair      *pair
-	instances [chaosInstances]atomic.Pointer[Store]
+	start     func(name string) *instance
+	instances [chaosInstances]atomic.Pointer[instance]
 	keys      [chaosKeys]history
 	faults    []string
 	present   atomic.Pointer[string] // the fault that is on
@@ -94,11 +115,11 @@ func (h *history) behind(n int, now time.Time) time.Duration {
 	return 0
 }
 
-func newChaos(t *testing.T, seed uint64, p *pair) *chaos {
-	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: p}
+func newChaos(t *testing.T, seed uint64, p *pair, start func(name string) *instance) *chaos {
+	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: p, start: start}
 	c.say("none yet")
 	for i := range c.instances {
-		c.instances[i].Store(c.pair.ready(t, fmt.Sprint("i", i)))
+		c.instances[i].Store(c.start(fmt.Sprint("i", i)))
 	}
 	for k := range c.keys {
 		c.write(c.instances[0].Load(), k)
@@ -113,7 +134,7 @@ func chaosKey(k int) string { return fmt.Sprintf("key %d", k) }
 
 func (c *chaos) say(fault string) { c.present.Store(&fault) }
 
-func (c *chaos) any() *Store { return c.instances[rand.IntN(chaosInstances)].Load() }
+func (c *chaos) any() *instance { return c.instances[rand.IntN(chaosInstances)].Load() }
 
 // run has clients write and read while faults come and go.
 func (c *chaos) run(length time.Duration, fault func()) {
@@ -168,18 +189,18 @@ func (c *chaos) fault() {
 	kind.end()
 	c.say("after " + name)
 	for i := range c.instances {
-		awaitGood(c.t, c.instances[i].Load(), g1, g2)
+		c.instances[i].Load().awaitGood(c.t)
 	}
 }
 
 // replaceInstance ends one instance in the middle of whatever it does behind its answers, and starts another.
 func (c *chaos) replaceInstance() {
 	i := c.random.IntN(chaosInstances)
-	old := c.instances[i].Swap(c.pair.ready(c.t, fmt.Sprint("i", i, " replaced")))
+	old := c.instances[i].Swap(c.start(fmt.Sprint("i", i, " replaced")))
 	_ = old.Close()
 }
 
-func (c *chaos) write(s *Store, k int) {
+func (c *chaos) write(s service.Store, k int) {
 	h := &c.keys[k]
 	h.mu.Lock()
 	n := len(h.acknowledged)
@@ -197,7 +218,7 @@ func (c *chaos) write(s *Store, k int) {
 	h.acknowledged = append(h.acknowledged, at)
 }
 
-func (c *chaos) read(s *Store, k int) {
+func (c *chaos) read(s service.Store, k int) {
 	options := service.ReadOptions{Node: []string{"", service.G1, service.G2}[rand.IntN(3)]}
 	begun := time.Now()
 	v, err := s.Read(context.Background(), chaosKey(k), options)
@@ -232,9 +253,11 @@ func (c *chaos) converge() {
 	s := c.instances[0].Load()
 	begun := time.Now()
 	await(c.t, "both nodes were seen without marks", func() error {
-		for which := range s.nodes {
-			if v := s.watch[which].view(); v.sent.Before(begun) || v.dirty != 0 {
-				return fmt.Errorf("%+v", s.Nodes()[which])
+		for _, part := range s.parts {
+			for which := range part.nodes {
+				if v := part.watch[which].view(); v.sent.Before(begun) || v.dirty != 0 {
+					return fmt.Errorf("%+v", part.Nodes()[which])
+				}
 			}
 		}
 		return nil

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node/nodetest"
+	"captop/service/sharded"
 )
 
 // sentinelPair is two groups; links are the first instance's to their Sentinels.
@@ -38,9 +40,9 @@ func newSentinelPair(t testing.TB, replicas [2]int) *sentinelPair {
 func TestAnswersAndConvergesOverSentinels(t *testing.T) {
 	length, seed := chaosSettings(t)
 	p := newSentinelPair(t, [2]int{2, 1})
-	c := newChaos(t, seed, p.pair)
+	c := newChaos(t, seed, p.pair, func(name string) *instance { return p.start(t, name) })
 	linked := &pair{urls: p.first, openFor: p.openFor}
-	c.instances[0].Swap(linked.ready(t, "linked")).Close()
+	_ = c.instances[0].Swap(linked.start(t, "linked")).Close()
 	c.run(length, func() { c.breakGroup(p) })
 	c.finish()
 }
@@ -89,7 +91,7 @@ func (c *chaos) breakGroup(p *sentinelPair) {
 	c.say("after " + c.faults[len(c.faults)-1])
 	set.AwaitWhole()
 	for i := range c.instances {
-		awaitGood(c.t, c.instances[i].Load(), g1, g2)
+		c.instances[i].Load().awaitGood(c.t)
 	}
 }
 
@@ -124,4 +126,84 @@ func TestWithoutAnyMajority(t *testing.T) {
 	awaitGood(t, s, g1, g2)
 	mustWrite(t, s, "k", "x")
 	awaitValue(t, s, service.G2, "k", "x")
+}
+
+// TestAnswersAndConvergesOverClusters is the same proof where each node is a Redis Cluster: the slot of a key moves under load,
+// a primary is killed, or hangs until its replica has its place and then goes on.
+func TestAnswersAndConvergesOverClusters(t *testing.T) {
+	length, seed := chaosSettings(t)
+	p := &pair{openFor: 200 * time.Millisecond}
+	var clusters [2]*nodetest.Cluster
+	var starting sync.WaitGroup
+	for i := range clusters {
+		starting.Go(func() { clusters[i] = nodetest.StartCluster(t, 1) })
+	}
+	starting.Wait()
+	for i, cluster := range clusters {
+		p.urls[i] = cluster.URL()
+	}
+	c := newChaos(t, seed, p, func(name string) *instance { return p.startBuckets(t, name) })
+	kind := c.random.IntN(3)
+	c.run(length, func() {
+		c.breakCluster(clusters[:], kind)
+		kind = (kind + 1) % 3
+	})
+	c.finish()
+}
+
+// startBuckets opens an instance that is one store for each bucket.
+func (p *pair) startBuckets(t testing.TB, name string) *instance {
+	nodes := p.openNodes(t)
+	i := &instance{}
+	s, err := sharded.Open([2]func() service.NodeState{nodes[0].State, nodes[1].State}, func(b int) (service.Store, error) {
+		part := openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, name, time.Now)
+		i.parts = append(i.parts, part)
+		return part, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.Store = s
+	i.awaitGood(t)
+	return i
+}
+
+func (c *chaos) breakCluster(clusters []*nodetest.Cluster, kind int) {
+	which := c.random.IntN(2)
+	cluster := clusters[which]
+	slot := layout.Slot(layout.Bucket(chaosKey(c.random.IntN(chaosKeys))))
+	primary := cluster.Owner(slot)
+	lasts := time.Duration(50+c.random.IntN(1500)) * time.Millisecond
+	say := func(what string) {
+		name := fmt.Sprintf("%s at db_g%d, %s", what, which+1, lasts)
+		c.faults = append(c.faults, name)
+		c.say(name)
+		c.t.Log(name)
+	}
+	switch kind {
+	case 0:
+		to := primary
+		for to == primary || to.Role() != "master" {
+			to = cluster.Members[c.random.IntN(len(cluster.Members))]
+		}
+		say(fmt.Sprintf("slot %d moved", slot))
+		cluster.Migrate(slot, to)
+	case 1:
+		say("primary killed")
+		primary.Kill()
+		cluster.AwaitFailover(slot, primary)
+		time.Sleep(lasts)
+		primary.Restart()
+	default:
+		say("primary paused, replaced and resumed")
+		primary.Pause()
+		cluster.AwaitFailover(slot, primary)
+		time.Sleep(lasts)
+		primary.Resume()
+	}
+	c.say("after " + c.faults[len(c.faults)-1])
+	cluster.AwaitWhole()
+	for i := range c.instances {
+		c.instances[i].Load().awaitGood(c.t)
+	}
 }

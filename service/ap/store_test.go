@@ -37,7 +37,12 @@ const testTimeout = 2 * time.Second
 // open starts an instance; now is its clock.
 func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 	t.Helper()
-	var nodes [2]*node.Node
+	nodes := p.openNodes(t)
+	return openOver(t, nodes[0], nodes[1], nil, name, now)
+}
+
+func (p *pair) openNodes(t testing.TB) (nodes [2]*node.Node) {
+	t.Helper()
 	for i, nodeName := range []string{service.G1, service.G2} {
 		config := node.DefaultConfig(nodeName, p.urls[i])
 		config.Timeout, config.BreakerOpenFor = testTimeout/2, p.openFor
@@ -49,7 +54,12 @@ func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 		t.Cleanup(func() { _ = n.Close() })
 		nodes[i] = n
 	}
-	s, err := Open(Config{G1: nodes[0], G2: nodes[1], Timeout: testTimeout, MaxStaleness: time.Second,
+	return nodes
+}
+
+func openOver(t testing.TB, g1, g2 *node.Node, buckets []int, name string, now func() time.Time) *Store {
+	t.Helper()
+	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: testTimeout, MaxStaleness: time.Second,
 		MaxClockSkew: 500 * time.Millisecond, Instance: name, Now: now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +116,7 @@ func mustWrite(t testing.TB, s *Store, key, value string) service.Written {
 	return w
 }
 
-func awaitValue(t testing.TB, s *Store, nodeName, key, want string) service.Value {
+func awaitValue(t testing.TB, s service.Store, nodeName, key, want string) service.Value {
 	t.Helper()
 	var v service.Value
 	await(t, fmt.Sprintf("%s answers %s=%q", nodeName, key, want), func() (err error) {
