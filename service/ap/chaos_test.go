@@ -86,6 +86,7 @@ type chaos struct {
 	random    *rand.Rand // of the fault schedule alone
 	pair      *pair
 	start     func(name string) *instance
+	least     int // faults, however long they take
 	instances [chaosInstances]atomic.Pointer[instance]
 	keys      [chaosKeys]history
 	faults    []string
@@ -156,7 +157,7 @@ func (c *chaos) run(length time.Duration, fault func()) {
 			}
 		})
 	}
-	for end := time.Now().Add(length); time.Now().Before(end) && !c.t.Failed(); {
+	for end := time.Now().Add(length); (time.Now().Before(end) || len(c.faults) < c.least) && !c.t.Failed(); {
 		fault()
 	}
 	cancel()

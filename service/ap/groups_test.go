@@ -144,6 +144,7 @@ func TestAnswersAndConvergesOverClusters(t *testing.T) {
 	}
 	c := newChaos(t, seed, p, func(name string) *instance { return p.startBuckets(t, name) })
 	kind := c.random.IntN(3)
+	c.least = 3 // one of each kind
 	c.run(length, func() {
 		c.breakCluster(clusters[:], kind)
 		kind = (kind + 1) % 3

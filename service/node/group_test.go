@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 	"captop/service/node/nodetest"
 )
@@ -83,4 +84,77 @@ func TestAGroupLargerThanItsURLSaysIsRefused(t *testing.T) {
 		return n.State().LastError != "" && n.State().RunID == "" && n.State().Failures > 0
 	})
 	t.Log(n.State().LastError)
+}
+
+// clusterOf opens a cluster, and gives a bucket with the member that owns its slot.
+func clusterOf(t *testing.T) (c *nodetest.Cluster, n *node.Node, bucket int, owner *nodetest.Server) {
+	c = nodetest.StartCluster(t, 1)
+	n = open(t, c.URL())
+	bucket = 7
+	return c, n, bucket, c.Owner(layout.Slot(bucket))
+}
+
+func TestSlotsOfBuckets(t *testing.T) {
+	c, _, _, _ := clusterOf(t)
+	for _, b := range layout.All() {
+		if got, err := c.Members[0].Ask("CLUSTER", "KEYSLOT", layout.CPMeta(b)); err != nil || got != int64(layout.Slot(b)) {
+			t.Fatalf("bucket %d: slot %d, says Redis %v, %v", b, layout.Slot(b), got, err)
+		}
+	}
+}
+
+func TestAMovedBucketIsAnotherRun(t *testing.T) {
+	c, n, bucket, owner := clusterOf(t)
+	one := n.Bucket(bucket)
+	first := current(t, one, "")
+	key := layout.CPMeta(bucket)
+	if _, err := first.Run(within(t), echo, []string{key}, "v1"); err != nil {
+		t.Fatal(err)
+	}
+	to := c.Members[0]
+	if to == owner {
+		to = c.Members[1]
+	}
+	c.Migrate(layout.Slot(bucket), to)
+	_, err := first.Run(within(t), echo, []string{key}, "late")
+	if !errors.Is(err, node.ErrRestarted) || node.Sent(err) {
+		t.Fatalf("a write at the former owner: %v", err)
+	}
+	second := current(t, one, first.RunID)
+	var got string
+	err = second.Do(within(t), func(c *redis.Client) (err error) { got, err = c.Get(within(t), key).Result(); return err })
+	if err != nil || got != "v1" {
+		t.Fatalf("after the move: %q, %v", got, err)
+	}
+}
+
+func TestFormerMemberIsNotBelieved(t *testing.T) {
+	c, n, bucket, former := clusterOf(t)
+	one := n.Bucket(bucket)
+	first := current(t, one, "")
+	key := layout.CPMeta(bucket)
+	if _, err := first.Run(within(t), echo, []string{key}, "old"); err != nil {
+		t.Fatal(err)
+	}
+	former.Pause()
+	c.AwaitFailover(layout.Slot(bucket), former)
+	if _, err := c.Owner(layout.Slot(bucket)).Ask("SET", key, "new"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the whole is as bad as its worst member", func() bool { return !n.State().Reachable })
+	former.Resume()
+	for range 20 {
+		var got string
+		err := first.Do(node.Insist(within(t)), func(c *redis.Client) (err error) { got, err = c.Get(within(t), key).Result(); return err })
+		if err == nil {
+			t.Fatalf("the former primary's %q was believed", got)
+		}
+	}
+	second := current(t, one, first.RunID)
+	eventually(t, "its successor is believed once it has a majority", func() bool {
+		var got string
+		err := second.Do(node.Insist(within(t)), func(c *redis.Client) (err error) { got, err = c.Get(within(t), key).Result(); return err })
+		return err == nil && got == "new"
+	})
+	eventually(t, "the whole is well", func() bool { return n.State().Reachable && n.State().Name == service.G1 })
 }

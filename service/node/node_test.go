@@ -160,12 +160,16 @@ func TestBadURLs(t *testing.T) {
 		"http://localhost":                     "invalid URL scheme: http",
 		"redis://:secret@host:6379/notanumber": "invalid database number",
 		"redis://:secret@host:port":            "not a URL",
-		"redis://:secret@h?master_name=m&replicas=1&nope=1": "unexpected option",
-		"redis://:secret@h?master_name=m":                   "replicas must be the number",
-		"redis://:secret@h?master_name=m&replicas=two":      "replicas must be the number",
-		"redis://:secret@h?master_name=&replicas=2":         "master_name is empty",
-		"redis://:secret@h?master_name=m&replicas=2&addr=x": "an addr is not host:port",
-		"redis://:secret@h?replicas=2":                      "unexpected option",
+		"redis://:secret@h?master_name=m&replicas=1&nope=1":       "unexpected option",
+		"redis://:secret@h?master_name=m":                         "replicas must be the number",
+		"redis://:secret@h?master_name=m&replicas=two":            "replicas must be the number",
+		"redis://:secret@h?master_name=&replicas=2":               "master_name is empty",
+		"redis://:secret@h?master_name=m&replicas=2&addr=x":       "an addr is not host:port",
+		"redis://:secret@h?cluster=yes&replicas=1":                "cluster can only be true",
+		"redis://:secret@h?cluster=true":                          "replicas must be the number",
+		"redis://:secret@h/1?cluster=true&replicas=1":             "database 0 only",
+		"redis://:secret@h?cluster=true&master_name=m&replicas=1": "exclude each other",
+		"redis://:secret@h?replicas=2":                            "unexpected option",
 	} {
 		_, err := node.Open(node.DefaultConfig(service.G2, url))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), service.G2) {
