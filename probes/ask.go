@@ -115,6 +115,9 @@ func OpenRedis(target NodeTarget, timeout time.Duration) (*redis.Client, error) 
 		o.ContextTimeoutEnabled, o.DisableIdentity = true, true
 		return redis.NewFailoverClient(o), nil
 	}
+	if strings.Contains(target.URL, "cluster=true") {
+		return nil, fmt.Errorf("reading the URL of %s: captop cannot look into a Redis Cluster; name one of its members, or leave the node out", target.Name)
+	}
 	o, err := redis.ParseURL(target.URL)
 	if err != nil {
 		return nil, fmt.Errorf("reading the URL of %s: %w", target.Name, withoutURL(err))

@@ -26,8 +26,8 @@ type settings struct {
 	Listen   string       `env:"LISTEN_ADDR" want:"host:port, such as 127.0.0.1:5001"`
 	Instance string       `env:"INSTANCE" want:"a name that no other instance has, without spaces"`
 
-	G1URL     string `env:"DB_G1_URL" secret:"true" want:"redis://:password@host:6379/0, rediss://, or either with ?master_name=NAME&replicas=N for Sentinel"`
-	G2URL     string `env:"DB_G2_URL" secret:"true" want:"redis://:password@host:6379/0, rediss://, or either with ?master_name=NAME&replicas=N for Sentinel"`
+	G1URL     string `env:"DB_G1_URL" secret:"true" want:"redis://:password@host:6379/0, rediss://, or either with ?master_name=NAME&replicas=N for Sentinel, ?cluster=true&replicas=N for Redis Cluster"`
+	G2URL     string `env:"DB_G2_URL" secret:"true" want:"redis://:password@host:6379/0, rediss://, or either with ?master_name=NAME&replicas=N for Sentinel, ?cluster=true&replicas=N for Redis Cluster"`
 	SecretKey string `env:"SECRET_KEY" secret:"true" want:"at least 32 random characters, as openssl rand -hex 32 prints"`
 
 	Timeout         seconds `env:"NETWORK_TIMEOUT_SEC" want:"seconds above 0, such as 2 or 0.5"`

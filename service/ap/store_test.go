@@ -91,7 +91,7 @@ func awaitGood(t testing.TB, s *Store, sides ...side) {
 // await polls until check gives nil.
 func await(t testing.TB, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := check()
 		if err == nil {

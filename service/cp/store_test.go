@@ -69,7 +69,7 @@ func asRefusal(err error, refused **service.Error) bool { return errors.As(err, 
 // eventually waits until f gives no error.
 func eventually(t testing.TB, what string, f func() error) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		err := f()
 		if err == nil {

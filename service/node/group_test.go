@@ -40,15 +40,18 @@ func TestWhatNoMajorityConfirmsIsNoAnswer(t *testing.T) {
 // A primary that was replaced while it hung tells what it knew then, as if it were current: it must not count.
 func TestFormerPrimaryIsNotBelieved(t *testing.T) {
 	set := nodetest.StartSentinels(t, 2)
-	n := open(t, set.URL())
-	first := current(t, n, "")
+	url, links := set.LinkedURL()
+	first := current(t, open(t, url), "")
 	if _, err := first.Run(within(t), echo, []string{"k"}, "old"); err != nil {
 		t.Fatal(err)
+	}
+	for _, link := range links {
+		link.Cut() // who holds the first one never hears of the second
 	}
 	former := set.Primary()
 	former.Pause()
 	set.AwaitFailover(former)
-	second := current(t, n, first.RunID)
+	second := current(t, open(t, set.URL()), first.RunID)
 	config := node.DefaultConfig(service.G1, set.URL())
 	config.Timeout = 300 * time.Millisecond
 	plain, err := node.NewClient(config)
@@ -119,6 +122,15 @@ func TestAMovedBucketIsAnotherRun(t *testing.T) {
 	_, err := first.Run(within(t), echo, []string{key}, "late")
 	if !errors.Is(err, node.ErrRestarted) || node.Sent(err) {
 		t.Fatalf("a write at the former owner: %v", err)
+	}
+	config := node.DefaultConfig(service.G1, c.URL())
+	plain, err := node.NewClient(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if got, err := plain.Get(t.Context(), key).Result(); err != nil || got != "v1" {
+		t.Fatalf("a plain client reads %q, %v", got, err)
 	}
 	second := current(t, one, first.RunID)
 	var got string

@@ -97,6 +97,7 @@ func (n *Node) Close() error {
 	if n.current == nil {
 		return nil
 	}
+	n.current.over.Store(true)
 	return n.current.client.Close()
 }
 
