@@ -141,6 +141,8 @@ func (c *chaos) any() *instance { return c.instances[rand.IntN(chaosInstances)].
 func (c *chaos) run(length time.Duration, fault func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer cancel() // also where the test has failed
 	for w := range chaosWriters {
 		clients.Go(func() {
 			for ctx.Err() == nil {
@@ -160,8 +162,6 @@ func (c *chaos) run(length time.Duration, fault func()) {
 	for end := time.Now().Add(length); (time.Now().Before(end) || len(c.faults) < c.least) && !c.t.Failed(); {
 		fault()
 	}
-	cancel()
-	clients.Wait()
 }
 
 // fault breaks one node and heals it; the next one waits until every instance has both nodes back.

@@ -104,7 +104,7 @@ func (f *flow) lastDirty() time.Time { return time.UnixMicro(f.marked.Load()) }
 // run works until ctx ends, and then hands the lease back.
 func (f *flow) run(ctx context.Context) {
 	pause := time.Duration(0)
-	ticker := time.NewTicker(leaseRenew)
+	ticker := time.NewTicker(f.store.slow * leaseRenew)
 	defer ticker.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -208,12 +208,12 @@ func (f *flow) lease(ctx context.Context, source *node.Incarnation) error {
 		return nil
 	}
 	f.held = false
-	reply, err := source.Run(ctx, leaseScript, []string{f.store.lease}, f.holder, leaseFor.Milliseconds())
+	reply, err := source.Run(ctx, leaseScript, []string{f.store.lease}, f.holder, (f.store.slow * leaseFor).Milliseconds())
 	if err != nil {
 		return fmt.Errorf("renewing the lease: %w", err)
 	}
 	f.held = reply == int64(1)
-	f.renewAt = now.Add(leaseRenew)
+	f.renewAt = now.Add(f.store.slow * leaseRenew)
 	return nil
 }
 

@@ -41,8 +41,9 @@ type Config struct {
 // Store keeps the promise of AP. Many may run on the same two nodes.
 type Store struct {
 	config Config
-	meta   string // the key of what a node says about itself
-	lease  string // the key of who carries its dirty keys to the peer
+	meta   string        // the key of what a node says about itself
+	lease  string        // the key of who carries its dirty keys to the peer
+	slow   time.Duration // factor of all intervals
 	nodes  [2]*node.Node
 	clock  *clock
 	watch  [2]*watch
@@ -61,17 +62,16 @@ func Open(config Config) (*Store, error) {
 	case config.Timeout <= 0 || config.MaxStaleness <= 0 || config.MaxClockSkew <= 0:
 		return nil, errors.New("opening the AP store: timeout, staleness and clock skew must be above zero")
 	}
-	meta, lease, polls := layout.APMeta, layout.APLease, pollEvery
+	meta, lease, slow := layout.APMeta, layout.APLease, time.Duration(1)
 	if config.Buckets == nil {
 		config.Buckets = layout.All()
 	} else {
-		b := config.Buckets[0]
-		meta, lease, polls = layout.APMetaOf(b), layout.APLeaseOf(b), bucketPollEvery
+		meta, lease, slow = layout.APMetaOf(config.Buckets[0]), layout.APLeaseOf(config.Buckets[0]), bucketSlow
 	}
 	// Numbers below 2^53 are exact in Lua; two instances share an origin once in 10^14.
 	origin := rand.Int64N(1 << 48)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Store{config: config, meta: meta, lease: lease, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
+	s := &Store{config: config, meta: meta, lease: lease, slow: slow, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
 		clock: &clock{now: config.Now, origin: origin, maxSkew: config.MaxClockSkew}}
 	holder := config.Instance + "/" + strconv.FormatInt(origin, 10)
 	for _, which := range []side{g1, g2} {
@@ -80,7 +80,7 @@ func Open(config Config) (*Store, error) {
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {
-		s.done.Go(func() { every(ctx, polls, func() { s.pollUnlessQuiet(ctx, which) }) })
+		s.done.Go(func() { every(ctx, slow*pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
 		s.done.Go(func() { every(ctx, rejoinEvery, func() { s.rejoinIfNeeded(ctx, which) }) })
 		s.done.Go(func() { s.flows[which].run(ctx) })
 	}
@@ -156,7 +156,7 @@ func (s *Store) rank(which side) int {
 // answersPolls reports whether a node has answered lately, whatever its breaker says.
 func (s *Store) answersPolls(which side) bool {
 	own := s.watch[which].view()
-	return own != nil && s.config.Now().Sub(own.sent) < answeredLately
+	return own != nil && s.config.Now().Sub(own.sent) < s.slow*answeredLately
 }
 
 // insist lets requests pass the breaker of a node that answers polls: the breaker may open for failures from before a

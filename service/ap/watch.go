@@ -17,8 +17,8 @@ import (
 const (
 	// pollEvery is how often a node is asked for its marks: as much as the answers of an undisturbed pair seem behind.
 	pollEvery = 50 * time.Millisecond
-	// bucketPollEvery is the same for a store of one bucket: there are 64 of them.
-	bucketPollEvery = 150 * time.Millisecond
+	// bucketSlow is how much more rarely a store of one bucket does whatever it does by itself: there are 64 of them.
+	bucketSlow = 4
 	// idleEvery is the same where nothing was written for idleAfter, and the bound on staleness leaves room for it: 64
 	// sets are many to ask for nothing, 20 times a second.
 	idleEvery = 250 * time.Millisecond
@@ -144,9 +144,9 @@ func (w *watch) probing(now time.Time) bool {
 
 // quiet reports whether a poll may wait: both nodes are well, nobody has written lately, and the last answer is young.
 func (s *Store) quiet(which side) bool {
-	now, interval := s.config.Now(), min(idleEvery, s.config.MaxStaleness/4)
+	now, interval := s.config.Now(), min(s.slow*idleEvery, s.config.MaxStaleness/4)
 	own := s.watch[which].view()
-	if own == nil || now.Sub(own.sent) >= interval-pollEvery/2 {
+	if own == nil || now.Sub(own.sent) >= interval-s.slow*pollEvery/2 {
 		return false
 	}
 	for _, side := range []side{g1, g2} {

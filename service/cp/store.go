@@ -49,17 +49,20 @@ func Open(config Config) (*Store, error) {
 	if config.G1 == nil || config.G2 == nil || config.Timeout <= 0 {
 		return nil, errors.New("opening the CP store: it needs two nodes and a timeout above zero")
 	}
+	looks := watchEvery
 	if config.Buckets == nil {
 		config.Buckets = layout.All()
+	} else {
+		looks *= 2 // there are 64 stores then
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1},
 		lanes: [2]lanes{newLanes(), newLanes()}, stop: cancel}
 	s.watch.start(config.Now())
 	for _, which := range []side{tail, head} {
-		s.done.Go(func() { every(ctx, func(ctx context.Context) { s.lookAt(ctx, which) }) })
+		s.done.Go(func() { every(ctx, looks, func(ctx context.Context) { s.lookAt(ctx, which) }) })
 	}
-	s.done.Go(func() { every(ctx, s.sweepNodes) })
+	s.done.Go(func() { every(ctx, looks, s.sweepNodes) })
 	return s, nil
 }
 

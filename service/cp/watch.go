@@ -85,9 +85,9 @@ func (w *watch) staleness(which side, reachable bool, now time.Time) time.Durati
 	return max(age, 0)
 }
 
-// every calls f at once and then at each watchEvery, until ctx ends.
-func every(ctx context.Context, f func(context.Context)) {
-	ticker := time.NewTicker(watchEvery)
+// every calls f at once and then at each interval, until ctx ends.
+func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		f(ctx)
