@@ -86,7 +86,8 @@ type chaos struct {
 	random    *rand.Rand // of the fault schedule alone
 	pair      *pair
 	start     func(name string) *instance
-	least     int // faults, however long they take
+	least     int           // faults, however long they take
+	pause     time.Duration // of a client between requests, at most
 	instances [chaosInstances]atomic.Pointer[instance]
 	keys      [chaosKeys]history
 	faults    []string
@@ -117,7 +118,7 @@ func (h *history) behind(n int, now time.Time) time.Duration {
 }
 
 func newChaos(t *testing.T, seed uint64, p *pair, start func(name string) *instance) *chaos {
-	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: p, start: start}
+	c := &chaos{t: t, random: rand.New(rand.NewPCG(seed, 0)), pair: p, start: start, pause: 4 * time.Millisecond}
 	c.say("none yet")
 	for i := range c.instances {
 		c.instances[i].Store(c.start(fmt.Sprint("i", i)))
@@ -147,7 +148,7 @@ func (c *chaos) run(length time.Duration, fault func()) {
 		clients.Go(func() {
 			for ctx.Err() == nil {
 				c.write(c.any(), w+chaosWriters*rand.IntN(chaosKeys/chaosWriters))
-				time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+				time.Sleep(rand.N(c.pause))
 			}
 		})
 	}
@@ -155,7 +156,7 @@ func (c *chaos) run(length time.Duration, fault func()) {
 		clients.Go(func() {
 			for ctx.Err() == nil {
 				c.read(c.any(), rand.IntN(chaosKeys))
-				time.Sleep(time.Duration(rand.IntN(4000)) * time.Microsecond)
+				time.Sleep(rand.N(c.pause))
 			}
 		})
 	}

@@ -13,6 +13,9 @@ import (
 	"captop/service/sharded"
 )
 
+// groupTimeout is a request's time over groups: a dozen processes share the machine.
+const groupTimeout = 3 * testTimeout
+
 // sentinelPair is two groups; links are the first instance's to their Sentinels.
 type sentinelPair struct {
 	*pair
@@ -22,7 +25,7 @@ type sentinelPair struct {
 }
 
 func newSentinelPair(t testing.TB, replicas [2]int) *sentinelPair {
-	p := &sentinelPair{pair: &pair{openFor: 200 * time.Millisecond}}
+	p := &sentinelPair{pair: &pair{openFor: 200 * time.Millisecond, timeout: groupTimeout}}
 	var starting sync.WaitGroup
 	for i := range p.sets {
 		starting.Go(func() { p.sets[i] = nodetest.StartSentinels(t, replicas[i]) })
@@ -41,7 +44,7 @@ func TestAnswersAndConvergesOverSentinels(t *testing.T) {
 	length, seed := chaosSettings(t)
 	p := newSentinelPair(t, [2]int{2, 1})
 	c := newChaos(t, seed, p.pair, func(name string) *instance { return p.start(t, name) })
-	linked := &pair{urls: p.first, openFor: p.openFor}
+	linked := &pair{urls: p.first, openFor: p.openFor, timeout: p.timeout}
 	_ = c.instances[0].Swap(linked.start(t, "linked")).Close()
 	c.run(length, func() { c.breakGroup(p) })
 	c.finish()
@@ -132,7 +135,7 @@ func TestWithoutAnyMajority(t *testing.T) {
 // a primary is killed, or hangs until its replica has its place and then goes on.
 func TestAnswersAndConvergesOverClusters(t *testing.T) {
 	length, seed := chaosSettings(t)
-	p := &pair{openFor: 200 * time.Millisecond}
+	p := &pair{openFor: 200 * time.Millisecond, timeout: groupTimeout}
 	var clusters [2]*nodetest.Cluster
 	var starting sync.WaitGroup
 	for i := range clusters {
@@ -143,6 +146,8 @@ func TestAnswersAndConvergesOverClusters(t *testing.T) {
 		p.urls[i] = cluster.URL()
 	}
 	c := newChaos(t, seed, p, func(name string) *instance { return p.startBuckets(t, name) })
+	_ = c.instances[2].Swap(c.instances[1].Load()).Close() // two instances of 64 stores are enough for the machine
+	c.pause = 20 * time.Millisecond
 	kind := c.random.IntN(3)
 	c.least = 3 // one of each kind
 	c.run(length, func() {
@@ -157,7 +162,7 @@ func (p *pair) startBuckets(t testing.TB, name string) *instance {
 	nodes := p.openNodes(t)
 	i := &instance{}
 	s, err := sharded.Open([2]func() service.NodeState{nodes[0].State, nodes[1].State}, func(b int) (service.Store, error) {
-		part := openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, name, time.Now)
+		part := p.openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, name, time.Now)
 		i.parts = append(i.parts, part)
 		return part, nil
 	})

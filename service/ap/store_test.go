@@ -19,11 +19,12 @@ type pair struct {
 	links   [2]*nodetest.Link
 	urls    [2]string     // of the nodes
 	openFor time.Duration // how long breakers stay OPEN
+	timeout time.Duration // of a request
 }
 
 func newPair(t testing.TB) *pair {
 	t.Helper()
-	p := &pair{openFor: 200 * time.Millisecond}
+	p := &pair{openFor: 200 * time.Millisecond, timeout: testTimeout}
 	for i := range p.servers {
 		p.servers[i] = nodetest.Start(t)
 		p.links[i] = nodetest.NewLink(t, p.servers[i].Addr())
@@ -38,14 +39,14 @@ const testTimeout = 2 * time.Second
 func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 	t.Helper()
 	nodes := p.openNodes(t)
-	return openOver(t, nodes[0], nodes[1], nil, name, now)
+	return p.openOver(t, nodes[0], nodes[1], nil, name, now)
 }
 
 func (p *pair) openNodes(t testing.TB) (nodes [2]*node.Node) {
 	t.Helper()
 	for i, nodeName := range []string{service.G1, service.G2} {
 		config := node.DefaultConfig(nodeName, p.urls[i])
-		config.Timeout, config.BreakerOpenFor = testTimeout/2, p.openFor
+		config.Timeout, config.BreakerOpenFor = p.timeout/2, p.openFor
 		config.Logger = slog.New(slog.DiscardHandler)
 		n, err := node.Open(config)
 		if err != nil {
@@ -57,9 +58,9 @@ func (p *pair) openNodes(t testing.TB) (nodes [2]*node.Node) {
 	return nodes
 }
 
-func openOver(t testing.TB, g1, g2 *node.Node, buckets []int, name string, now func() time.Time) *Store {
+func (p *pair) openOver(t testing.TB, g1, g2 *node.Node, buckets []int, name string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: testTimeout, MaxStaleness: time.Second,
+	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: p.timeout, MaxStaleness: time.Second,
 		MaxClockSkew: 500 * time.Millisecond, Instance: name, Now: now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
