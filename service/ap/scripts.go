@@ -86,16 +86,22 @@ type reading struct {
 	register      []any
 }
 
-// sendReads makes the round trips of reads.
-func sendReads(ctx context.Context, client *redis.Client, keys []string, answers []node.Answer[reading]) {
+// readsOf gives what makes the round trips of reads; meta is what a node says about itself.
+func readsOf(meta string) func(context.Context, *redis.Client, []string, []node.Answer[reading]) {
+	return func(ctx context.Context, client *redis.Client, keys []string, answers []node.Answer[reading]) {
+		sendReads(ctx, client, meta, keys, answers)
+	}
+}
+
+func sendReads(ctx context.Context, client *redis.Client, meta string, keys []string, answers []node.Answer[reading]) {
 	registers := make([]*redis.SliceCmd, len(keys))
 	pipe := client.Pipeline()
 	clock := pipe.Time(ctx)
-	before := pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
+	before := pipe.HMGet(ctx, meta, "settled", "asof")
 	for i, key := range keys {
 		registers[i] = pipe.HMGet(ctx, layout.APRegister(key), layout.APStamp, layout.APOrigin, layout.APValue)
 	}
-	after := pipe.HMGet(ctx, layout.APMeta, "settled", "asof")
+	after := pipe.HMGet(ctx, meta, "settled", "asof")
 	_, _ = pipe.Exec(ctx) // every command has its error
 	shared := errors.Join(clock.Err(), before.Err(), after.Err())
 	for i, register := range registers {

@@ -76,7 +76,7 @@ func Open(config Config) (*Store, error) {
 	holder := config.Instance + "/" + strconv.FormatInt(origin, 10)
 	for _, which := range []side{g1, g2} {
 		s.watch[which] = newWatch(config.Now())
-		s.writes[which], s.reads[which] = node.NewLane(sendWrites), node.NewLane(sendReads)
+		s.writes[which], s.reads[which] = node.NewLane(sendWrites), node.NewLane(readsOf(meta))
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {

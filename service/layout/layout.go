@@ -81,6 +81,9 @@ var (
 	apDirties = names(APPrefix, "}d")
 )
 
+// CPBucket begins the names of all that a bucket of CP has.
+func CPBucket(bucket int) string { return strings.TrimSuffix(cpMetas[bucket], "m") }
+
 // CPMeta is the hash about a bucket of CP.
 func CPMeta(bucket int) string { return cpMetas[bucket] }
 
