@@ -147,6 +147,7 @@ func TestAnswersAndConvergesOverClusters(t *testing.T) {
 	}
 	c := newChaos(t, seed, p, func(name string) *instance { return p.startBuckets(t, name) })
 	_ = c.instances[2].Swap(c.instances[1].Load()).Close() // two instances of 64 stores are enough for the machine
+	c.mayRefuse = true
 	c.pause = 20 * time.Millisecond
 	kind := c.random.IntN(3)
 	c.least = 3 // one of each kind
