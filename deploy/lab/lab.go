@@ -54,9 +54,6 @@ func (l *Lab) Close() {
 	_ = os.RemoveAll(l.dir)
 }
 
-// Dir is the lab's folder.
-func (l *Lab) Dir() string { return l.dir }
-
 // Processes are those that run.
 func (l *Lab) Processes() (running []*Process) {
 	l.mu.Lock()
@@ -107,9 +104,6 @@ func (p *Process) URL() string { return "http://" + p.addr }
 
 // RedisURL is redis://host:port.
 func (p *Process) RedisURL() string { return "redis://" + p.addr }
-
-// Log is the file of what it prints.
-func (p *Process) Log() string { return p.log }
 
 // Running says whether it runs.
 func (p *Process) Running() bool {

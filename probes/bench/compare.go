@@ -1,9 +1,6 @@
 package bench
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // Spread is a figure over several rounds.
 type Spread struct {
@@ -44,10 +41,4 @@ func Figures(results []Result, figure func(Result) float64) []float64 {
 		figures[i] = figure(r)
 	}
 	return figures
-}
-
-// MedianRun is the run whose rate is the median: its shape stands for all of them.
-func MedianRun(results []Result) Result {
-	sorted := slices.SortedFunc(slices.Values(results), func(a, b Result) int { return cmp.Compare(a.Rate, b.Rate) })
-	return sorted[(len(sorted)-1)/2]
 }
