@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -103,8 +104,12 @@ var faults = []fault{
 // was acknowledged is lost, and the stack gets well by itself once the fault is over; how long that takes is told.
 func TestFaultsOfContainers(t *testing.T) {
 	s := newStack(t, "captopfaults")
-	// A disk that can be filled.
-	s.sh(t, "docker volume create --driver local -o type=tmpfs -o device=tmpfs -o o=size=32m,uid=999,gid=999,mode=700 "+s.project+"_db_g2")
+	small := filepath.Join(t.TempDir(), "small.yml") // a disk that can be filled
+	text := `{version: "3.8", volumes: {db_g2: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=32m,uid=999,gid=999,mode=700"}}}}`
+	if err := os.WriteFile(small, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.environ = append(s.environ, "COMPOSE_FILE=docker-compose.yml:"+small)
 	s.sh(t, "docker-compose up -d --scale app_cp=2 --scale app_ap=2")
 	s.spread(t, service.ModeCP, 2)
 	s.spread(t, service.ModeAP, 2)
