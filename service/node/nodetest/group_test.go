@@ -1,8 +1,6 @@
 package nodetest
 
-import (
-	"testing"
-)
+import "testing"
 
 func TestSentinelsFailOverAndBecomeWholeAgain(t *testing.T) {
 	s := StartSentinels(t, 1)
@@ -19,12 +17,11 @@ func TestSentinelsFailOverAndBecomeWholeAgain(t *testing.T) {
 
 func TestClusterFailsOverAndMovesSlots(t *testing.T) {
 	c := StartCluster(t, 1)
-	slot := 7629 // of {x}, says CLUSTER KEYSLOT; asked below
 	answer, err := c.Members[0].Ask("CLUSTER", "KEYSLOT", "{7}k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	slot = int(answer.(int64))
+	slot := int(answer.(int64))
 	first := c.Owner(slot)
 	for i := range 100 {
 		first.must([]any{"SET", "{7}" + string(rune('a'+i%26)), "v"})
