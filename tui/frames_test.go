@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -55,7 +56,7 @@ func demoOptions() Options {
 				return "run id changed: a1b2 -> c3d4\nPING answered PONG", nil
 			}}
 	}
-	return Options{Snapshots: make(chan *probes.Snapshot), Stack: "demo on redis-server", Armed: true,
+	return Options{Output: io.Discard, Snapshots: make(chan *probes.Snapshot), Stack: "demo on redis-server", Armed: true,
 		Now: func() time.Time { return noon.Add(300 * time.Millisecond) }, Getenv: env("TERM", "xterm-256color"),
 		Write: func(context.Context, service.Mode, string, string) (service.Written, error) {
 			return service.Written{Key: "user:7", Version: "42", Nodes: []string{"db_g1", "db_g2"}, Outcome: service.Applied}, nil

@@ -72,5 +72,5 @@ func (d help) common() []key.Binding {
 	}
 	first, last := k.Overview.Help().Key, k.Doctor.Help().Key
 	all = append(all, key.NewBinding(key.WithKeys(k.Overview.Keys()...), key.WithHelp(first+" to "+last, "the screens")))
-	return append(all, k.Command, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
+	return append(all, k.Copy, k.Command, k.Zone, k.Relative, k.Next, k.Filter, k.Submit, k.Back, k.Suspend, k.Redraw, k.Help, k.Quit)
 }

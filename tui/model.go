@@ -184,7 +184,12 @@ func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 		return m, tea.Suspend
 	case key.Matches(msg, m.keys.Redraw):
 		return m, paint.Redraw
-	case m.open != nil:
+	case key.Matches(msg, m.keys.Copy) && !m.prompt.open:
+		if text := m.copied(); text != "" {
+			return m.copyOut(text)
+		}
+	}
+	if m.open != nil {
 		return m.toDialog(msg)
 	}
 	if m.prompt.open {

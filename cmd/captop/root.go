@@ -58,7 +58,7 @@ func newRoot(std streams) *cobra.Command {
 		newReplayCommand(std), newCutCommand(std), newWaitCommand(std), newCheckCommand(std), newBenchCommand(std),
 		newDoctorCommand(std), newRolloutCommand(std))
 	root.AddCommand(newActCommands(std)...)
-	root.AddCommand(newLogsCommand(std), newWriteCommand(std))
+	root.AddCommand(newLogsCommand(std), newWriteCommand(std), newJournalCommand(std), newHandoverCommand(std))
 	return root
 }
 

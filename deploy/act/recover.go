@@ -65,6 +65,8 @@ func became(record journal.Record, parts []stack.Part) journal.Result {
 	}
 	verb := stack.Verb(record.Verb)
 	switch {
+	case now.State == "":
+		return journal.Result{Outcome: journal.Unknown, Error: "captop was gone in the middle, and nobody can tell what came of it: look at " + now.Instance}
 	case Reached(stack.Part{Since: record.Began}, now, verb):
 		return journal.Result{Outcome: journal.Done, Proof: fmt.Sprintf("%s is %s: it was done, though captop was gone before its end", now.Instance, word(now))}
 	case now.State == stack.Running && !now.Cut:

@@ -75,6 +75,19 @@ func (a Alerts) Bindings() []key.Binding {
 	return []key.Binding{open, k.RunChecks, k.Acknowledge, k.Silence, k.Undo, k.Filter, k.Next}
 }
 
+// Copied is the chosen alert: its state, labels and value, and its page.
+func (a Alerts) Copied(c screen.Context) string {
+	e := a.current(c)
+	if a.Typing() || e.rule.Name == "" {
+		return ""
+	}
+	text := e.rule.Name + " " + told(e) + ": " + e.kind.word() + ", " + against(e)
+	if e.rule.Runbook != "" {
+		text += "\nrunbook: " + e.rule.Runbook
+	}
+	return text
+}
+
 // Update handles keys and the answers to its own commands.
 func (a Alerts) Update(msg tea.Msg, c screen.Context) (screen.Screen, bool, tea.Cmd) {
 	switch msg := msg.(type) {

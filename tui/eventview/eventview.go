@@ -51,6 +51,16 @@ func (e Events) Bindings() []key.Binding {
 	return []key.Binding{open, k.FirstDeviation, k.Follow, k.Filter, k.EventKind, k.EventSeverity}
 }
 
+// Copied is the chosen event.
+func (e Events) Copied(c screen.Context) string {
+	all := e.list(c)
+	if e.filtering || len(all) == 0 {
+		return ""
+	}
+	chosen := all[e.index(all)]
+	return chosen.At.In(c.Times.In()).Format("2006-01-02 15:04:05 MST") + " " + chosen.Severity.String() + " " + chosen.Target + ": " + chosen.Text
+}
+
 // Update handles keys; the screen has no commands of its own.
 func (e Events) Update(msg tea.Msg, c screen.Context) (screen.Screen, bool, tea.Cmd) {
 	switch msg := msg.(type) {

@@ -19,7 +19,7 @@ type Map struct {
 	Overview, Alerts, Nodes, Keys, Events                   key.Binding
 	Doctor                                                  key.Binding
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
-	Restart, Cut, Pause, Heal, Stop, Start                  key.Binding
+	Restart, Cut, Pause, Heal, Stop, Start, Copy            key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
 	Play, Slower, Faster                                    key.Binding
 	Zone, Relative                                          key.Binding
@@ -112,6 +112,7 @@ func (m *Map) rows() []row {
 		{"compare", "keys", &m.Compare, "compare the nodes", "s"},
 		{"again", "keys", &m.Again, "read the key again", "g"},
 		{"examine", "doctor", &m.Examine, "go through the checklist", "x"},
+		{"copy", Everywhere, &m.Copy, "copy what is in front", "y"},
 		{"help", Everywhere, &m.Help, "this help", "?"},
 		{"suspend", Everywhere, &m.Suspend, "suspend; fg resumes", "ctrl+z"},
 		{"redraw", Everywhere, &m.Redraw, "draw the screen anew", "ctrl+l"},

@@ -47,6 +47,12 @@ type Screen interface {
 	Bindings() []key.Binding
 }
 
+// Copier is a screen with something under its cursor to take along.
+type Copier interface {
+	// Copied is that as text, "" where there is nothing or where letters are text.
+	Copied(c Context) string
+}
+
 // Times says how times are written.
 type Times struct {
 	Relative bool           // "3m ago" instead of the clock time
