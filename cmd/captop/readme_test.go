@@ -52,6 +52,26 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 		},
 		"promtool check config deploy/prometheus/prometheus.yml": again("promtool", "check", "config", "deploy/prometheus/prometheus.yml"),
 		"promtool test rules deploy/prometheus/alerts_test.yml":  again("promtool", "test", "rules", "deploy/prometheus/alerts_test.yml"),
+		"go run ./cmd/captop restart db_g2 --dry-run": func(t *testing.T) {
+			pair, state := startPair(t), stateFolder(t)
+			cp, ap := pair.urls()
+			awaitSettled(t, cp)
+			awaitSettled(t, ap)
+			args := slices.Concat([]string{"go", "run", "./cmd/captop", "restart", "db_g2", "--dry-run", "--stack", "local"}, pair.args)
+			if output := finishes(t, []string{"XDG_STATE_HOME=" + state}, args...); !strings.Contains(output, "nothing was done") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop journal": func(t *testing.T) {
+			if output := finishes(t, []string{"XDG_STATE_HOME=" + stateFolder(t)}, "go", "run", "./cmd/captop", "journal"); !strings.Contains(output, "nothing was done, says ") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
+		"go run ./cmd/captop handover --since 2h": func(t *testing.T) {
+			if output := finishes(t, []string{"XDG_STATE_HOME=" + recordedState(t)}, "go", "run", "./cmd/captop", "handover", "--since", "2h"); !strings.Contains(output, "# Handover: ") {
+				t.Fatalf("it printed %s", output)
+			}
+		},
 		"go run ./cmd/captop replay": func(t *testing.T) {
 			inTerminal(t, "XDG_STATE_HOME="+recordedState(t)+" go run ./cmd/captop replay", "REPLAY")
 		},
