@@ -18,6 +18,7 @@ import (
 	"captop/deploy/backup"
 	"captop/deploy/doctor"
 	"captop/deploy/doctor/sight"
+	"captop/deploy/drill"
 	"captop/deploy/prometheus"
 	"captop/probes"
 	"captop/probes/record"
@@ -111,7 +112,7 @@ func (o doctorOptions) looker(s settings) (*sight.Looker, error) {
 	return sight.New(sight.Config{Project: o.project, Services: services, Edges: o.edges, CA: o.ca, Rules: rules,
 		Nodes:      map[string]sight.Node{service.G1: {URL: s.G1, Given: s.from["g1"] != ""}, service.G2: {URL: s.G2, Given: s.from["g2"] != ""}},
 		Prometheus: s.Prometheus, Alertmanager: s.Alertmanager,
-		Folder: o.backups, Backups: knownBackups, Polls: s.pollOnce})
+		Folder: o.backups, Backups: knownBackups, Drills: knownDrills, Polls: s.pollOnce})
 }
 
 // examine gives the screen its way through the checklist, as captop doctor goes.
@@ -137,19 +138,42 @@ func (s settings) examine() (doctorview.Examine, error) {
 	}, nil
 }
 
-// knownBackups gives the backups of a folder; "" is this user's own.
+// backupFolder is a folder of backups; "" is this user's own.
+func backupFolder(folder string) (string, error) {
+	if folder != "" {
+		return folder, nil
+	}
+	state := record.Dir(os.Getenv)
+	if state == "" {
+		return "", errors.New("this system has no place for a user's state: give --dir")
+	}
+	return filepath.Join(state, "backups"), nil
+}
+
+// knownBackups gives the backups of a folder.
 func knownBackups(folder string) ([]doctor.Backup, error) {
-	if folder == "" {
-		state := record.Dir(os.Getenv)
-		if state == "" {
-			return nil, errors.New("this system has no place for a user's state: give --dir")
-		}
-		folder = filepath.Join(state, "backups")
+	folder, err := backupFolder(folder)
+	if err != nil {
+		return nil, err
 	}
 	entries, err := backup.Store{Dir: folder, Now: time.Now}.List()
 	known := make([]doctor.Backup, len(entries))
 	for i, e := range entries {
 		known[i] = doctor.Backup{Node: e.Node, TakenAt: e.TakenAt, Verified: e.Verified != nil, Problem: e.Problem}
+	}
+	return known, err
+}
+
+// knownDrills gives the drills that are remembered in a folder of backups.
+func knownDrills(folder string) ([]doctor.Drill, error) {
+	folder, err := backupFolder(folder)
+	if err != nil {
+		return nil, err
+	}
+	results, err := drill.List(folder)
+	known := make([]doctor.Drill, len(results))
+	for i, r := range results {
+		known[i] = doctor.Drill{Kind: string(r.Kind), At: r.At, OK: r.OK, RPO: r.RPO, RTO: r.RTO}
 	}
 	return known, err
 }

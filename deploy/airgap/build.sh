@@ -52,7 +52,7 @@ image captop 999:999 /state 'ENV TERM=xterm-256color' 'ENTRYPOINT ["/usr/bin/cap
 
 take haproxy haproxy haproxy
 take haproxy bash bash # for its health check
-image haproxy 99:99 /var/lib/haproxy 'CMD ["haproxy", "-db", "-f", "/etc/haproxy/haproxy.cfg"]'
+image haproxy 99:99 /var/lib/haproxy 'CMD ["haproxy", "-W", "-db", "-f", "/etc/haproxy/haproxy.cfg"]'
 
 take prometheus prometheus prometheus
 take prometheus promtool prometheus
