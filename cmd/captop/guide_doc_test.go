@@ -14,21 +14,21 @@ import (
 	"captop/deploy/prometheus"
 )
 
-// guide is one language's edition.
-type guide struct {
+// edition is one language's edition.
+type edition struct {
 	headings []string   // their depth and number: "## 3."
 	commands []string   // the lines of its sh blocks
 	tables   [][]string // the first cell of each row, of each table
 	rows     [][][]string
 }
 
-func readGuide(t *testing.T, name string) guide {
+func readGuide(t *testing.T, name string) edition {
 	t.Helper()
 	text, err := os.ReadFile(root(t) + "/deploy/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var g guide
+	var g edition
 	inside, inTable := false, false
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
@@ -56,9 +56,9 @@ func readGuide(t *testing.T, name string) guide {
 }
 
 // editions are the guide in its two languages.
-func editions(t *testing.T) map[string]guide {
+func editions(t *testing.T) map[string]edition {
 	t.Helper()
-	return map[string]guide{"GUIDE.md": readGuide(t, "GUIDE.md"), "GUIDE.vi.md": readGuide(t, "GUIDE.vi.md")}
+	return map[string]edition{"GUIDE.md": readGuide(t, "GUIDE.md"), "GUIDE.vi.md": readGuide(t, "GUIDE.vi.md")}
 }
 
 // TestEditionsAgree: both languages have the same sections, commands, and tables with as many rows and cells.
@@ -90,7 +90,7 @@ func TestEditionsAgree(t *testing.T) {
 }
 
 // tableOf finds the table that begins with a cell.
-func tableOf(t *testing.T, g guide, first string) [][]string {
+func tableOf(t *testing.T, g edition, first string) [][]string {
 	t.Helper()
 	at := slices.IndexFunc(g.tables, func(cells []string) bool { return len(cells) > 0 && cells[0] == first })
 	if at < 0 {
