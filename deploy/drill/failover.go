@@ -238,5 +238,5 @@ func follow(ctx context.Context, standby, host, port string) error {
 		return err
 	}
 	defer client.Close()
-	return client.SlaveOf(ctx, host, port).Err()
+	return client.ReplicaOf(ctx, host, port).Err()
 }

@@ -24,7 +24,7 @@ func TestDashboard(t *testing.T) {
 	runtime.RegisterPanelcfgVariant(statetimeline.VariantConfig())
 	runtime.RegisterPanelcfgVariant(timeseries.VariantConfig())
 	runtime.RegisterDataqueryVariant(prometheus.VariantConfig())
-	var d dashboard.Dashboard
+	var d dashboard.Dashboard //lint:ignore SA1019 it is the schema of the files that provisioning loads
 	if err := problems(d.UnmarshalJSONStrict(Dashboard)); err != nil {
 		t.Fatal(err)
 	}

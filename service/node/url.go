@@ -27,8 +27,6 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-type onConnect = func(context.Context, *redis.Conn) error
-
 // place is where a URL leads: to one process, to a group that changes its primary by itself, or to a cluster of such groups.
 type place struct {
 	options   *redis.Options // of a connection to a process; Addr is the URL's own
