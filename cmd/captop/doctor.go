@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +19,6 @@ import (
 	"captop/deploy/drill"
 	"captop/deploy/prometheus"
 	"captop/probes"
-	"captop/probes/record"
 	"captop/service"
 	"captop/tui/cell"
 	"captop/tui/doctorview"
@@ -138,21 +135,9 @@ func (s settings) examine() (doctorview.Examine, error) {
 	}, nil
 }
 
-// backupFolder is a folder of backups; "" is this user's own.
-func backupFolder(folder string) (string, error) {
-	if folder != "" {
-		return folder, nil
-	}
-	state := record.Dir(os.Getenv)
-	if state == "" {
-		return "", errors.New("this system has no place for a user's state: give --dir")
-	}
-	return filepath.Join(state, "backups"), nil
-}
-
 // knownBackups gives the backups of a folder.
 func knownBackups(folder string) ([]doctor.Backup, error) {
-	folder, err := backupFolder(folder)
+	folder, err := backupDir(folder)
 	if err != nil {
 		return nil, err
 	}
@@ -166,7 +151,7 @@ func knownBackups(folder string) ([]doctor.Backup, error) {
 
 // knownDrills gives the drills that are remembered in a folder of backups.
 func knownDrills(folder string) ([]doctor.Drill, error) {
-	folder, err := backupFolder(folder)
+	folder, err := backupDir(folder)
 	if err != nil {
 		return nil, err
 	}

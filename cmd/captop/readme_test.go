@@ -62,6 +62,21 @@ func readmeRows(t *testing.T) map[string]func(*testing.T) {
 				t.Fatalf("it printed %s", output)
 			}
 		},
+		"go run ./cmd/captop doctor": func(t *testing.T) {
+			pair := startPair(t)
+			output := finishes(t, []string{"XDG_STATE_HOME=" + stateFolder(t)}, slices.Concat([]string{"go", "run", "./cmd/captop", "doctor"}, pair.args)...)
+			// The pair of the tests has no passwords, and nobody ever took a backup of it.
+			for _, want := range []string{"FAIL  redis-password ", "FAIL  backup-age ", " checks in ", " cannot be told, "} {
+				if !strings.Contains(output, want) {
+					t.Errorf("no %q in %s", want, output)
+				}
+			}
+		},
+		"go run ./cmd/captop doctor --list": func(t *testing.T) {
+			if output := finishes(t, nil, "go", "run", "./cmd/captop", "doctor", "--list"); strings.Count(output, "\n") < 40 {
+				t.Fatalf("it printed %s", output)
+			}
+		},
 		"go run ./cmd/captop journal": func(t *testing.T) {
 			if output := finishes(t, []string{"XDG_STATE_HOME=" + stateFolder(t)}, "go", "run", "./cmd/captop", "journal"); !strings.Contains(output, "nothing was done, says ") {
 				t.Fatalf("it printed %s", output)
