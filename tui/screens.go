@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"captop/tui/alertview"
+	"captop/tui/backupview"
 	"captop/tui/doctorview"
 	"captop/tui/eventview"
 	"captop/tui/keys"
@@ -30,6 +31,7 @@ func screens(o Options, k keys.Map) []screen.Screen {
 		nodeview.New(k, o.Inspect),
 		keyview.New(k, o.Keyspace),
 		eventview.New(k),
+		backupview.New(k, o.Backups),
 		doctorview.New(k, o.Examine),
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"captop/probes/alerts"
 	"captop/service"
 	"captop/tui/alertview"
+	"captop/tui/backupview"
 	"captop/tui/doctorview"
 	"captop/tui/keys"
 	"captop/tui/keyview"
@@ -81,6 +82,9 @@ type Options struct {
 
 	// Keyspace is where the screen of the keys looks. A zero one offers no keys.
 	Keyspace keyview.Source
+
+	// Backups is where the screen of the backups looks, and what it can have done. A zero one offers no backups.
+	Backups backupview.Source
 
 	// Examine goes through the checklist before a deployment. nil offers none.
 	Examine doctorview.Examine

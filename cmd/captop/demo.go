@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,6 +93,9 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		return err
 	}
 	defer finish(acts, std)
+	backups := newVault(ctx, settings, filepath.Join(filepath.Dir(stack.Log()), "backups"))
+	first := fmt.Sprintf("captop backup take --dir %s --g1 %s --g2 %s", backups.store.Dir, settings.G1, settings.G2)
+	screen.Backups = backups.source(first, "Nothing is restored in the demo, whose nodes are captop's own; on a real stack it is.")
 	screen.History = kept.lookBack()
 	screen.Logs = logtail.Follow(ctx, append(settings.Log, stack.Log()), time.Now)
 	looks, err := lookClosely(config.Targets.Nodes, engine.Instance, &screen)

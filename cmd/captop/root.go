@@ -115,6 +115,11 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	if screen.Examine, err = settings.examine(); err != nil {
 		return err
 	}
+	if dir, err := backupDir(""); err == nil { // else there is no place for a user's state, and so there are no backups
+		backups := newVault(ctx, settings, dir)
+		screen.Backups = backups.source("captop backup take", "")
+		defer awaitEnd(backups.restores.Wait, std)
+	}
 	looks, err := lookClosely(config.Targets.Nodes, engine.Instance, &screen)
 	if err != nil {
 		return err

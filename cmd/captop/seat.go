@@ -66,11 +66,15 @@ func untilHangup(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // finish waits for the end of what the screen began.
 func finish(engine *act.Engine, std streams) {
-	if engine == nil {
-		return
+	if engine != nil {
+		awaitEnd(engine.Wait, std)
 	}
+}
+
+// awaitEnd waits, and says so where that is not over at once.
+func awaitEnd(wait func(), std streams) {
 	ended := make(chan struct{})
-	go func() { engine.Wait(); close(ended) }()
+	go func() { wait(); close(ended) }()
 	select {
 	case <-ended:
 		return

@@ -17,7 +17,7 @@ import (
 type Map struct {
 	// The screens, and what means the same on all of them.
 	Overview, Alerts, Nodes, Keys, Events                   key.Binding
-	Doctor                                                  key.Binding
+	Backups, Doctor                                         key.Binding
 	Write, Arm, Command, Help, Quit, Suspend, Redraw        key.Binding
 	Restart, Cut, Pause, Heal, Stop, Start, Copy            key.Binding
 	StepBack, StepForward, LeapBack, LeapForward, Live      key.Binding
@@ -30,6 +30,7 @@ type Map struct {
 	Follow, FirstDeviation, EventKind, EventSeverity        key.Binding
 	WindowLonger, WindowShorter                             key.Binding
 	Compare, Again                                          key.Binding
+	TakeBackup, VerifyBackup, RestoreBackup, UndoRestore    key.Binding
 	Examine                                                 key.Binding
 }
 
@@ -62,6 +63,7 @@ func (m *Map) rows() []row {
 		{"nodes", Everywhere, &m.Nodes, "nodes", "3"},
 		{"keys", Everywhere, &m.Keys, "keys", "4"},
 		{"events", Everywhere, &m.Events, "events", "5"},
+		{"backups", Everywhere, &m.Backups, "backups", "6"},
 		{"doctor", Everywhere, &m.Doctor, "the checklist before a deployment", "7"},
 		{"write", Everywhere, &m.Write, "write a key", "w"},
 		{"arm", Everywhere, &m.Arm, "allow actions for 5 minutes", "A"},
@@ -111,6 +113,10 @@ func (m *Map) rows() []row {
 		{"event-severity", "events", &m.EventSeverity, "severity at least", "v"},
 		{"compare", "keys", &m.Compare, "compare the nodes", "s"},
 		{"again", "keys", &m.Again, "read the key again", "g"},
+		{"take-backup", "backups", &m.TakeBackup, "back both nodes up", "t"},
+		{"verify-backup", "backups", &m.VerifyBackup, "verify the backup", "v"},
+		{"restore-backup", "backups", &m.RestoreBackup, "restore the backup", "R"},
+		{"undo-restore", "backups", &m.UndoRestore, "take the restore back", "u"},
 		{"examine", "doctor", &m.Examine, "go through the checklist", "x"},
 		{"copy", Everywhere, &m.Copy, "copy what is in front", "y"},
 		{"help", Everywhere, &m.Help, "this help", "?"},

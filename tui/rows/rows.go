@@ -14,6 +14,12 @@ type Place struct{ at, top int }
 // At is the row under the cursor of a list of so many rows; -1 where there are none.
 func (p Place) At(count int) int { return min(p.at, count-1) }
 
+// On puts the cursor on a row.
+func (p Place) On(row int) Place {
+	p.at = max(row, 0)
+	return p
+}
+
 // Press moves the cursor in a list of count rows of which height show. It says whether the key was one of its own.
 func (p Place) Press(msg tea.KeyMsg, k keys.Map, count, height int) (Place, bool) {
 	at := max(p.At(count), 0)

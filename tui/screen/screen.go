@@ -34,7 +34,7 @@ type Context struct {
 
 // Screen is one page of the dashboard. It is a value: Update gives the next one.
 type Screen interface {
-	// Name is one lower-case word, for the tabs and the command line: overview, alerts, nodes, keys, events, doctor.
+	// Name is one lower-case word, for the tabs and the command line: overview, alerts, nodes, keys, events, backups, doctor.
 	Name() string
 	// Update handles a key or a message of one of the screen's own commands. It does no I/O: that is what commands are
 	// for. handled is false for a key that means nothing here; the root then tries its own.
