@@ -35,6 +35,9 @@ func (p painter) at() time.Time {
 	return p.Now
 }
 
+// sure says that what was seen is so now, as far as anybody knows.
+func (p painter) sure() bool { return !p.Past && p.problem == "" && p.Now.Sub(p.looked) <= tooOld }
+
 func (p painter) aside() bool { return p.Width >= beside }
 
 // listHeight is the room of the list.
@@ -167,17 +170,20 @@ func (p painter) standing(node string) standing {
 	case level == theme.OK:
 		text += ", within the RPO of " + cell.Age(p.source.RPO)
 	case level == theme.Warning:
-		text += ", RPO " + cell.Age(p.source.RPO) + ": late by " + cell.Age(age-p.source.RPO)
+		text += ", RPO " + cell.Age(p.source.RPO)
+		if p.aside() {
+			text += ": late by " + cell.Age(age-p.source.RPO)
+		}
 	}
 	if newer := p.state.Backups[0:slices.IndexFunc(p.state.Backups, func(b Backup) bool { return b.File == one.File })]; age >= 0 &&
 		slices.ContainsFunc(newer, func(b Backup) bool { return b.Node == node }) {
-		text += "; a newer one is not"
+		text += "; newer: not verified"
 	}
 	if p.Past {
-		return standing{theme.Unknown, node, text + " now, not then"}
+		return standing{theme.Unknown, node, "now, not then: " + text}
 	}
-	if old := p.Now.Sub(p.looked); p.problem != "" || old > tooOld {
-		return standing{theme.Unknown, node, text + ", as seen " + cell.Age(max(old, 0)) + " ago"}
+	if !p.sure() {
+		return standing{theme.Unknown, node, "as seen " + cell.Age(p.Now.Sub(p.looked)) + " ago: " + text}
 	}
 	return standing{level, node, text}
 }
@@ -332,7 +338,7 @@ func (p painter) row(b Backup) string {
 	if b.Problem != "" {
 		return p.mark(b) + " " + cell.Clean(b.File+": "+b.Problem)
 	}
-	return p.mark(b) + " " + cell.Left(b.Node, 6) + " " + cell.Left(p.Times.Write(b.At, p.at()), 14) + " " + cell.Right(cell.Age(p.at().Sub(b.At)), 8) + " " +
+	return p.mark(b) + " " + cell.Left(cell.Clean(b.Node), 6) + " " + cell.Left(p.Times.Write(b.At, p.at()), 14) + " " + cell.Right(cell.Age(p.at().Sub(b.At)), 8) + " " +
 		p.rpo(b) + " " + cell.Right(cell.Bytes(float64(b.Bytes)), 9) + " " + cell.Right(cell.Count(float64(b.Keys)), 7)
 }
 
@@ -341,7 +347,7 @@ func (p painter) rpo(b Backup) string {
 	const width = 7
 	newest, ok := p.newest(b.Node)
 	switch {
-	case !b.counts():
+	case !b.counts() || !p.sure():
 		return p.t.Dim.Render(cell.Left("–", width))
 	case !ok || newest.File != b.File:
 		return p.t.Dim.Render(cell.Left("older", width))
@@ -373,7 +379,7 @@ func (p painter) details(b Backup, width, height int) []string {
 	case b.Verified == nil:
 		add("verified", "no: no server has loaded it. "+p.Keys.VerifyBackup.Help().Key+" does, and a restore does so first", 3)
 	default:
-		add("verified", date(b.Verified.At)+": Redis "+b.Verified.Redis+" loaded "+keysOf(b.Verified.Keys)+"; that took "+cell.Span(b.Verified.Took), 3)
+		add("verified", date(b.Verified.At)+": Redis "+b.Verified.Redis+" loaded "+keysOf(b.Verified.Keys)+" in "+cell.Span(b.Verified.Took), 3)
 	}
 	if !b.At.IsZero() {
 		add("taken", date(b.At)+", in "+cell.Span(b.Took)+", of Redis "+b.Redis, 3)
@@ -382,9 +388,9 @@ func (p painter) details(b Backup, width, height int) []string {
 			holds += fmt.Sprintf("; %d with an expiry", b.Expiring)
 		}
 		add("holds", holds, 2)
-		offsets := fmt.Sprintf("%d to %d of run %.8s", b.Offsets[0], b.Offsets[1], b.RunID)
+		offsets := fmt.Sprintf("%d to %d, run %.8s", b.Offsets[0], b.Offsets[1], b.RunID)
 		if missing := b.Offsets[1] - b.Offsets[0]; missing > 0 {
-			offsets += "; " + cell.Bytes(float64(missing)) + " written meanwhile may be missing"
+			offsets += ": " + cell.Bytes(float64(missing)) + " in between may be missing"
 		}
 		add("offsets", offsets, 3)
 		add("SHA-256", b.SHA256, 3)
@@ -424,10 +430,10 @@ func (p painter) question(width int) (string, []string) {
 			body = append(body, t.Dim.Render(number)+part)
 		}
 	}
-	end := []string{"", t.State(theme.OK, "interlocks: nothing stands in the way"), "Type " + t.Bold.Render(plan.Subject) + " to confirm: " + p.typed.View(24, true, t),
-		t.At(theme.Warning).Render(cell.Cut(p.hint, width)), t.Key.Render("enter") + t.Dim.Render(" does it   ") + t.Key.Render("esc") + t.Dim.Render(" goes back")}
+	end := []string{"", t.State(theme.OK, "interlocks: nothing stands in the way"), "Type " + t.Bold.Render(cell.Clean(plan.Subject)) + " to confirm: " + p.typed.View(24, true, t),
+		t.At(theme.Warning).Render(cell.Cut(cell.Clean(p.hint), width)), t.Key.Render("enter") + t.Dim.Render(" does it   ") + t.Key.Render("esc") + t.Dim.Render(" goes back")}
 	if room := p.Height - 2 - len(end); len(body) > room && room > 0 {
-		body = append(body[:room-1], t.Dim.Render("    … "+cell.Cut(plan.Command+" --dry-run shows all", max(width-6, 1))))
+		body = append(body[:room-1], t.Dim.Render("    … "+cell.Cut(cell.Clean(plan.Command)+" --dry-run shows all", max(width-6, 1))))
 	}
-	return plan.What + "?", append(body, end...)
+	return cell.Clean(plan.What) + "?", append(body, end...)
 }
