@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 func child(kind string) error {
 	name, twist, _ := strings.Cut(kind, "+")
 	options := demoOptions()
-	options.Now, options.Getenv = nil, nil
+	options.Now, options.Getenv, options.Output = nil, nil, nil
 	options.Write = scriptedWrite
 	snapshots := make(chan *probes.Snapshot, 1)
 	options.Snapshots = snapshots

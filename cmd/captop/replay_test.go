@@ -172,7 +172,7 @@ func TestReplayMistakes(t *testing.T) {
 		{[]string{"replay", dir, "--from", "2027-01-01T00:00:00Z"}, "the recording goes from 2026-01-02 03:04:00 UTC"},
 		{[]string{"replay", dir, "--from", "-1m", "--to", "-2m"}, "-2m is before -1m"},
 		{[]string{"cut", dir, "-2m", "-1m"}, "add -o SLICE"},
-		{[]string{"cut", dir, "-2m", "-o", "x"}, "cut takes a recording and two times, not 2 words"},
+		{[]string{"cut", dir, "-2m", "-o", "x"}, "cut takes a recording and two times, or one part of the stack, not 2 words"},
 		{[]string{"cut", dir, "-2m", "-1m", "-o", page}, page + ": the file is there already"},
 		{[]string{"cut", dir, "-2m", "-1m", "-o", dir + "/no/x"}, "no such file or directory"},
 	} {

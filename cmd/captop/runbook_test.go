@@ -14,10 +14,11 @@ import (
 	"captop/probes"
 )
 
-// notHere are the steps that a young pair without backups and without a rejoin does not pass.
+// notHere are the steps that a young pair without backups, without a rejoin and without limits of memory does not pass.
 var notHere = []string{
 	"db_g1 has not restarted for 10 minutes", "db_g2 has not restarted for 10 minutes", "No node restarts again and again",
 	"It goes on", "Some backup of db_g1 was verified", "Some backup of db_g2 was verified", "db_g1 has a fresh backup", "db_g2 has a fresh backup",
+	"No node is near its memory limit",
 }
 
 // TestRunbookStepsOnTheRealPair runs the check steps of every page: all pass while all is well, and once db_g2 is gone those

@@ -86,9 +86,13 @@ func (s Store) Lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("locking the folder of backups: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		_ = lock.Close()
-		return nil, fmt.Errorf("%w: %s", ErrBusy, s.Dir)
+	// A process that was killed while it started another one leaves the lock to that one for a moment.
+	for tries := 20; syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; tries-- {
+		if tries == 0 {
+			_ = lock.Close()
+			return nil, fmt.Errorf("%w: %s", ErrBusy, s.Dir)
+		}
+		time.Sleep(50 * time.Millisecond)
 	}
 	return func() { _ = lock.Close() }, nil // and with it the lock, as the end of the process does
 }

@@ -122,8 +122,9 @@ func TestEveryAlertHelps(t *testing.T) {
 			}
 		}
 	}
+	procedures := []string{"disaster-recovery", "failover", "restore", "rollout", "scaling"} // people decide on these
 	for _, page := range runbooks.Names() {
-		if !slices.Contains(used, page) {
+		if !slices.Contains(used, page) && !slices.Contains(procedures, page) {
 			t.Errorf("no alert leads to the page %s", page)
 		}
 	}
