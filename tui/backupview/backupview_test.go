@@ -79,7 +79,6 @@ type faked struct {
 	state State
 	err   error
 	did   []string
-	plan  Plan
 	no    error // why nothing can be restored now
 }
 
