@@ -306,10 +306,23 @@ func TestRefusals(t *testing.T) {
 	l.kill(service.G1)
 	refused("the other is away", "db_g1 does not answer", one)
 	l.do(t, service.G1, stack.Start)
+	l.loaded(t, service.G1)
 	refused("the other is not settled", "db_g1 is not settled yet", one)
 	l.wipe(t, service.G1)
 	l.do(t, service.G1, stack.Start)
+	l.loaded(t, service.G1)
 	refused("the other is empty", "no service has ever settled db_g1", one)
+}
+
+// loaded waits until a node has loaded its data.
+func (l local) loaded(t *testing.T, name string) {
+	t.Helper()
+	eventually(t, "loading", func() error {
+		if s, err := dbnode.AskAt(t.Context(), l.url(name)); err != nil || s.Loading {
+			return fmt.Errorf("%v, %v", s.Loading, err)
+		}
+		return nil
+	})
 }
 
 // TestChangedAfterTheCheck: a dump that changes between the plan and the act is not put into a node.

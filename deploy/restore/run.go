@@ -118,6 +118,27 @@ func (r *Restorer) markUndone(id string) error {
 	return nil
 }
 
+// awaitAnswer waits until a node answers, saves nothing and loads nothing: what a killed captop has begun may still be
+// under way. false: it has stopped.
+func (r *Restorer) awaitAnswer(ctx context.Context, name string) (running bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Patience)
+	defer cancel()
+	for {
+		standing, err := dbnode.AskAt(ctx, r.URLs[name])
+		if err == nil && !standing.Saving && !standing.Loading {
+			return true, nil
+		}
+		if part, lost := r.part(ctx, name); lost == nil && part.State == stack.Stopped {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, errors.Join(fmt.Errorf("%w: %s does not answer, or saves, or loads", ErrRefused, name), err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
 // carry holds writes at a node that runs and brings to the other one what AP has acknowledged here alone: it would be
 // gone with the data. Where both nodes go back, there is no such thing.
 func (r *Restorer) carry(ctx context.Context, record *Record, n *Node) error {
@@ -129,8 +150,8 @@ func (r *Restorer) carry(ctx context.Context, record *Record, n *Node) error {
 	if why := r.checkPeer(ctx, peer); why != "" {
 		return fmt.Errorf("%w: %s", ErrRefused, why)
 	}
-	if standing, err := dbnode.AskAt(ctx, r.URLs[n.Name]); err != nil || standing.Saving || standing.Loading {
-		return errors.Join(fmt.Errorf("%w: %s does not answer, or saves, or loads", ErrRefused, n.Name), err)
+	if running, err := r.awaitAnswer(ctx, n.Name); err != nil || !running {
+		return err
 	}
 	from, err := dbnode.Connect(r.URLs[n.Name])
 	if err != nil {
