@@ -3,11 +3,8 @@ package backupview
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +12,11 @@ import (
 	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
 
+	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
 	"captop/tui/theme"
 )
-
-var update = flag.Bool("update", false, "write the golden frames anew")
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -167,18 +163,6 @@ func situations() map[string]func(c screen.Context) screen.Screen {
 	}
 }
 
-func checkFrame(t *testing.T, lines []string, width, height int) {
-	t.Helper()
-	if len(lines) != max(height, 0) {
-		t.Fatalf("%d lines in a room of %d", len(lines), height)
-	}
-	for i, line := range lines {
-		if got := ansi.StringWidth(line); got > max(width, 0) || strings.ContainsAny(line, "\n\r\t") || strings.Contains(line, "\x1b[2J") {
-			t.Fatalf("line %d takes %d cells of %d: %q", i+1, got, width, line)
-		}
-	}
-}
-
 func TestGoldenFrames(t *testing.T) {
 	for name, situation := range situations() {
 		for _, size := range sizes {
@@ -188,24 +172,10 @@ func TestGoldenFrames(t *testing.T) {
 				v := situation(c)
 				c.Now = noon.Add(4 * time.Second)
 				lines := v.Draw(c)
-				checkFrame(t, lines, size[0], size[1])
-				golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
+				frametest.Fits(t, lines, size[0], size[1])
+				frametest.Golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
 			})
 		}
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil || got != string(want) {
-		t.Errorf("the frame differs from %s (%v); read both, and run go test -update if the new one is right.\n%s", path, err, got)
 	}
 }
 
@@ -373,7 +343,7 @@ func FuzzKeys(f *testing.F) {
 			c.Past, c.Armed = random.IntN(10) == 0, random.IntN(3) > 0
 			pressed := []string{"t", "v", "R", "u", "/", "a", "enter", "esc", "up", "down", "end", "漢", "\u202e"}[random.IntN(13)]
 			v = after(v, c, everything, pressed, screen.Tick{})
-			checkFrame(t, v.Draw(c), c.Width, c.Height)
+			frametest.Fits(t, v.Draw(c), c.Width, c.Height)
 		}
 	})
 }

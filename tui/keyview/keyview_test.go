@@ -2,11 +2,8 @@ package keyview
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,12 +13,11 @@ import (
 
 	"captop/probes/keyspace"
 	"captop/service"
+	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
 	"captop/tui/theme"
 )
-
-var update = flag.Bool("update", false, "write the golden frames anew")
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
@@ -235,18 +231,6 @@ func play(f *fixture, press []string, width, height int) *stack {
 	return s
 }
 
-func checkFrame(t *testing.T, lines []string, width, height int) {
-	t.Helper()
-	if len(lines) != max(height, 0) {
-		t.Fatalf("%d lines in a room of %d", len(lines), height)
-	}
-	for i, line := range lines {
-		if got := ansi.StringWidth(line); got > max(width, 0) || strings.ContainsAny(line, "\n\r\t\u202e") || strings.Contains(line, "\x1b[2J") {
-			t.Fatalf("line %d takes %d cells of %d: %q", i+1, got, width, line)
-		}
-	}
-}
-
 func TestGoldenFrames(t *testing.T) {
 	for name, situation := range situations() {
 		for _, size := range sizes {
@@ -254,24 +238,10 @@ func TestGoldenFrames(t *testing.T) {
 			t.Run(file, func(t *testing.T) {
 				s := play(situation.fixture, situation.press, size[0], size[1])
 				lines := s.v.Draw(s.c)
-				checkFrame(t, lines, size[0], size[1])
-				golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
+				frametest.Fits(t, lines, size[0], size[1])
+				frametest.Golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
 			})
 		}
-	}
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil || got != string(want) {
-		t.Errorf("the frame differs from %s (%v); read both, and run go test -update if the new one is right.\n%s", path, err, got)
 	}
 }
 
@@ -343,7 +313,7 @@ func FuzzKeys(f *testing.F) {
 			s.c.Width, s.c.Height, s.c.Past = random.IntN(220), random.IntN(60), random.IntN(12) == 0
 			s.press(pressed[random.IntN(len(pressed))])
 			s.settle(3)
-			checkFrame(t, s.v.Draw(s.c), s.c.Width, s.c.Height)
+			frametest.Fits(t, s.v.Draw(s.c), s.c.Width, s.c.Height)
 		}
 	})
 }
