@@ -151,14 +151,14 @@ func TestBare(t *testing.T) {
 }
 
 func startBare(b *testing.B) (addr string, pid int) {
-	addr = freeAddr(b)
+	addr = nodetest.FreeAddr(b)
 	return addr, serveProcess(b, addr, []string{"BENCH_BARE=" + addr}, "-test.run", "^TestBare$")
 }
 
 // startInstance runs capd on two nodes of its own, logging to a file, and gives it its keys.
 func startInstance(b *testing.B, mode string) (addr string, pids []int) {
 	g1, g2 := nodetest.Start(b), nodetest.Start(b)
-	addr = freeAddr(b)
+	addr = nodetest.FreeAddr(b)
 	tokens := ""
 	if os.Getenv(benchProfiles) != "" {
 		token, line, err := api.NewToken("bench", "admin")
@@ -238,15 +238,6 @@ func serveProcess(b *testing.B, addr string, environ []string, args ...string) (
 			b.Fatal(err)
 		}
 	}
-}
-
-func freeAddr(b *testing.B) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // drive sends requests over benchConns connections, each waiting for its answer. It gives requests a second and the

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -170,19 +169,10 @@ func TestHealthCommand(t *testing.T) {
 	if status := strings.TrimSpace(out.String()); err != nil || status != "ok" && status != "degraded" {
 		t.Errorf("capd health: %q %v", out.String(), err)
 	}
-	own = append(own, "LISTEN_ADDR="+freePort(t))
+	own = append(own, "LISTEN_ADDR="+nodetest.FreeAddr(t))
 	if err := run(t.Context(), []string{"health"}, stdio{own, io.Discard, io.Discard}); err == nil {
 		t.Error("capd health of nobody: no error")
 	}
-}
-
-func freePort(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 func TestOwnAddress(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"captop/service"
 	"captop/service/api"
+	"captop/service/node/nodetest"
 )
 
 // withoutDocker says that this machine has no engine; run_tests.sh sets it, and says so where everybody sees it.
@@ -57,13 +57,13 @@ func newStack(t *testing.T, project string) *stack {
 	s := &stack{project: project, edge: map[service.Mode]string{}}
 	s.environ = append(slices.Clone(images), "COMPOSE_PROJECT_NAME="+project)
 	for mode, variable := range map[service.Mode]string{service.ModeCP: "CP_PORT", service.ModeAP: "AP_PORT"} {
-		port := freePort(t)
+		port := nodetest.FreePort(t)
 		s.environ = append(s.environ, variable+"="+port)
 		s.edge[mode] = "http://127.0.0.1:" + port
 	}
-	port := freePort(t)
+	port := nodetest.FreePort(t)
 	s.prometheus, s.certs = "http://127.0.0.1:"+port, t.TempDir()
-	s.environ = append(s.environ, "PROMETHEUS_PORT="+port, "ALERTMANAGER_PORT="+freePort(t), "GRAFANA_PORT="+freePort(t), "CERTS_DIR="+s.certs, engineGroup(t))
+	s.environ = append(s.environ, "PROMETHEUS_PORT="+port, "ALERTMANAGER_PORT="+nodetest.FreePort(t), "GRAFANA_PORT="+nodetest.FreePort(t), "CERTS_DIR="+s.certs, engineGroup(t))
 	s.sh(t, "deploy/secrets.sh")
 	t.Cleanup(func() {
 		s.sh(t, "docker-compose --profile monitoring --profile dr --profile backup --profile logging --profile tools down -v --remove-orphans -t 1")
@@ -177,16 +177,6 @@ func writeUntil(t *testing.T, client *api.Client, wanted func(error) bool) {
 		}
 	}
 	t.Fatalf("the last answer to a write was %v", err)
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return fmt.Sprint(listener.Addr().(*net.TCPAddr).Port)
 }
 
 // TestReadmeCommands runs every command of the README's sh blocks, each as its row says; a command without a row fails.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 
 	"captop/service"
 	"captop/service/api"
+	"captop/service/node/nodetest"
 )
 
 // redisNodes are two real containers of a Compose project, each with AOF, a volume, and a port on the loopback interface.
@@ -47,7 +47,7 @@ func startRedisNodes(t *testing.T) redisNodes {
 	}
 	n := redisNodes{project: fmt.Sprintf("captop-restore-%d", os.Getpid()), url: map[string]string{}}
 	for _, name := range []string{service.G1, service.G2} {
-		container, address := n.project+"_"+name, freeAddress(t)
+		container, address := n.project+"_"+name, nodetest.FreeAddr(t)
 		engine(t, "run", "-d", "--name", container, "--label", "com.docker.compose.project="+n.project, "--label", "com.docker.compose.service="+name,
 			"-v", container+":/data", "-p", address+":6379", image, server, "--dir", "/data", "--appendonly", "yes", "--requirepass", "secret")
 		t.Cleanup(func() {
@@ -59,16 +59,6 @@ func startRedisNodes(t *testing.T) redisNodes {
 	return n
 }
 
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 // TestRestoreCommands: a backup of a container whose volume is lost goes back into it, is taken back, and both nodes go
 // back in time, by commands alone.
 func TestRestoreCommands(t *testing.T) {
@@ -78,7 +68,7 @@ func TestRestoreCommands(t *testing.T) {
 		t.Fatalf("building capd: %v\n%s", err, out)
 	}
 	start := func(mode string) string {
-		address := freeAddress(t)
+		address := nodetest.FreeAddr(t)
 		daemon := exec.Command(binary, "--mode", mode)
 		daemon.Env = append(os.Environ(), "LISTEN_ADDR="+address, "DB_G1_URL="+nodes.url[service.G1], "DB_G2_URL="+nodes.url[service.G2])
 		if err := daemon.Start(); err != nil {

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +21,7 @@ import (
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
 	"captop/service"
+	"captop/service/node/nodetest"
 )
 
 // local is a stack of two redis-servers that outlive the process which starts them, as those of a real stack do: a
@@ -190,7 +189,7 @@ func newLocal(t *testing.T, aof string) local {
 		if err := os.MkdirAll(l.data(name), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(l.folder(name), "port"), []byte(freePort(t)), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(l.folder(name), "port"), []byte(nodetest.FreePort(t)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { l.kill(name) })
@@ -223,18 +222,6 @@ func (l local) wipe(t *testing.T, name string) {
 	if err := errors.Join(os.RemoveAll(l.data(name)), os.MkdirAll(l.data(name), 0o755)); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func freePort(t *testing.T) string {
-	for range 100 {
-		port := strconv.Itoa(15000 + rand.IntN(15000))
-		if listener, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
-			_ = listener.Close()
-			return port
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 // restorer restores into a local stack.

@@ -8,7 +8,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/big"
 	"net"
@@ -201,7 +200,7 @@ func TestSentinelNamesTheNode(t *testing.T) {
 
 func TestTLS(t *testing.T) {
 	cert, key := selfSigned(t)
-	port := freePort(t)
+	port := nodetest.FreePort(t)
 	nodetest.Start(t, "--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
 		"--tls-ca-cert-file", cert, "--tls-auth-clients", "no")
 	n := open(t, "rediss://127.0.0.1:"+port+"?skip_verify=true")
@@ -211,15 +210,6 @@ func TestTLS(t *testing.T) {
 	}
 	strict := open(t, "rediss://127.0.0.1:"+port)
 	eventually(t, "an unknown certificate is refused", func() bool { return strings.Contains(strict.State().LastError, "certificate") })
-}
-
-func freePort(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return fmt.Sprint(l.Addr().(*net.TCPAddr).Port)
 }
 
 func selfSigned(t *testing.T) (cert, key string) {

@@ -27,7 +27,7 @@ func TestProcesses(t *testing.T) {
 			return []doctor.Polled{{Service: "app_cp", Skew: doctor.Know(time.Millisecond)}}, nil
 		}}
 	for _, mode := range []string{"cp", "ap"} {
-		address := "127.0.0.1:" + freePort(t)
+		address := "127.0.0.1:" + nodetest.FreePort(t)
 		config.Services["app_"+mode] = []string{"https://" + address}
 		start(t, "https://"+address+"/health", []string{"APP_ENV=production", "LISTEN_ADDR=" + address, "TLS_CERT_FILE=" + crt, "TLS_KEY_FILE=" + key,
 			"TOKENS_FILE=" + dir + "/tokens", "RATE_LIMITS=10 per hour", "SECRET_KEY=9f2c4be07d1a8836c5e4f0b97a2d6183", "LOG_FILE=" + dir + "/" + mode + ".log",
@@ -71,7 +71,7 @@ func TestCarelessProcesses(t *testing.T) {
 	binary := capd(t)
 	config := Config{Services: map[string][]string{}, Nodes: map[string]Node{"db_g1": {g1.URL(), true}, "db_g2": {g2.URL(), true}}}
 	for _, mode := range []string{"cp", "ap"} {
-		port := freePort(t)
+		port := nodetest.FreePort(t)
 		config.Services["app_"+mode] = []string{"http://127.0.0.1:" + port}
 		start(t, "http://127.0.0.1:"+port+"/health", []string{"LISTEN_ADDR=0.0.0.0:" + port, "LOG_LEVEL=DEBUG", "DB_G1_URL=" + g1.URL(), "DB_G2_URL=" + g2.URL()}, binary, "--mode", mode)
 	}

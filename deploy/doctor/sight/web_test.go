@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"captop/deploy/doctor"
+	"captop/service/node/nodetest"
 )
 
 // edge is a listener with TLS as an edge has it.
@@ -115,13 +116,13 @@ func TestMonitoring(t *testing.T) {
 	t.Cleanup(service.Close)
 	target := strings.TrimPrefix(service.URL, "http://")
 	manager := func(receiver string) string {
-		dir, at := t.TempDir(), "127.0.0.1:"+freePort(t)
+		dir, at := t.TempDir(), "127.0.0.1:"+nodetest.FreePort(t)
 		write(t, dir+"/am.yml", "route: {receiver: night}\nreceivers: [{name: night"+receiver+"}]\n", 0o600)
 		start(t, "http://"+at+"/-/ready", nil, "prometheus-alertmanager", "--config.file="+dir+"/am.yml", "--storage.path="+dir, "--web.listen-address="+at, "--cluster.listen-address=")
 		return at
 	}
 	prometheus := func(rules, cp, alertmanager string) string {
-		dir, at := t.TempDir(), "127.0.0.1:"+freePort(t)
+		dir, at := t.TempDir(), "127.0.0.1:"+nodetest.FreePort(t)
 		write(t, dir+"/alerts.yml", rules, 0o600)
 		write(t, dir+"/prometheus.yml", "global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [alerts.yml]\n"+
 			"alerting: {alertmanagers: [{static_configs: [{targets: ["+alertmanager+"]}]}]}\nscrape_configs:\n"+

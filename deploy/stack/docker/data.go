@@ -140,6 +140,21 @@ func (f folder) Replace(ctx context.Context, from io.Reader) error {
 	return nil
 }
 
+// tarEnd is the length in bytes of what a tar stream ends with: two blocks of zeros.
+const tarEnd = 2 * 512
+
+// counter counts the bytes that are read through it.
+type counter struct {
+	from io.Reader
+	n    int
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.n += n
+	return n, err
+}
+
 // spooled copies a tar stream to a file that is gone when it is closed, with the owner of the folder on all of it.
 func spooled(from io.Reader, owner *tar.Header) (_ *os.File, err error) {
 	file, err := os.CreateTemp("", "captop-data-*")
@@ -153,9 +168,15 @@ func spooled(from io.Reader, owner *tar.Header) (_ *os.File, err error) {
 		}
 	}()
 	out := tar.NewWriter(file)
-	for in := tar.NewReader(from); ; {
+	counted := &counter{from: from}
+	for in := tar.NewReader(counted); ; {
+		before := counted.n
 		header, err := in.Next()
 		if errors.Is(err, io.EOF) {
+			// The reader takes a stream that breaks off between two files for a whole one.
+			if counted.n-before < tarEnd {
+				return nil, io.ErrUnexpectedEOF
+			}
 			break
 		}
 		if err != nil {

@@ -4,8 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +16,7 @@ import (
 
 	"captop/deploy/stack"
 	"captop/service"
+	"captop/service/node/nodetest"
 )
 
 func must(t *testing.T, err error) {
@@ -27,23 +26,10 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// freePort lies below the range of outgoing connections.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for port := 17011; port < 30000; port += 13 {
-		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			must(t, l.Close())
-			return fmt.Sprint(port)
-		}
-	}
-	t.Fatal("no free port")
-	return ""
-}
-
 // server starts a redis-server as a person would, with a config file or without, and gives its port and data folder.
 func server(t *testing.T, withFile bool) (port, dir string) {
 	t.Helper()
-	port, dir = freePort(t), t.TempDir()
+	port, dir = nodetest.FreePort(t), t.TempDir()
 	settings := []string{"port", port, "bind", "127.0.0.1", "dir", dir, "appendonly", "yes", "logfile", filepath.Join(dir, "redis.log"),
 		"requirepass", "open sesame", "maxmemory", "77mb", "save", "900 1 300 10"}
 	var args []string
@@ -220,7 +206,7 @@ func tarOf(t *testing.T, name string) []byte {
 }
 
 func TestNobodyThere(t *testing.T) {
-	s := open(t, freePort(t))
+	s := open(t, nodetest.FreePort(t))
 	parts, err := s.Parts(t.Context())
 	if err != nil || len(parts) != 0 {
 		t.Errorf("%v %v", parts, err)

@@ -26,7 +26,7 @@ func StartCluster(t testing.TB, replicas int) *Cluster {
 	c := &Cluster{t: t, ids: map[string]*Server{}}
 	buses := map[*Server]string{}
 	for range clusterPrimaries * (1 + replicas) {
-		_, bus, _ := net.SplitHostPort(freeAddr(t))
+		_, bus, _ := net.SplitHostPort(FreeAddr(t))
 		member := startMember(t, "cluster-enabled yes", "cluster-node-timeout "+downAfter, "cluster-port "+bus,
 			"cluster-allow-replica-migration no", "cluster-require-full-coverage no")
 		buses[member] = bus

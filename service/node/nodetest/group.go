@@ -23,7 +23,7 @@ const downAfter = "700"
 // after a restart it follows whom it followed last.
 func startMember(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
 	_, port, _ := net.SplitHostPort(s.addr)
 	conf := filepath.Join(s.dir, "redis.conf")
 	text := append([]string{"port " + port, "bind 127.0.0.1", "dir " + s.dir, "appendonly yes", "appendfsync everysec", `save ""`,

@@ -15,7 +15,7 @@ type Link struct {
 // NewLink listens on a port of its own and forwards to target (host:port) until the test ends.
 func NewLink(t testing.TB, target string) *Link {
 	t.Helper()
-	opened, err := link.New(freeAddr(t), target)
+	opened, err := link.New(FreeAddr(t), target)
 	if err != nil {
 		t.Fatal(err)
 	}

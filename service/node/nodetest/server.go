@@ -5,9 +5,7 @@ package nodetest
 
 import (
 	"bufio"
-	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -41,7 +39,7 @@ func Start(t testing.TB, args ...string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("these tests need redis-server (Debian: apt-get install redis-server): %v", err)
 	}
-	s := &Server{t: t, addr: freeAddr(t), dir: t.TempDir()}
+	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.command = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
 		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, args...)
@@ -181,21 +179,6 @@ func (s *Server) log() string {
 		return err.Error()
 	}
 	return string(text)
-}
-
-// freeAddr finds a port below the range from which the kernel takes the ports of outgoing connections: a client that
-// dials a dead server's port in that range may end up connected to itself.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 15000+rand.IntN(15000))
-		if listener, err := net.Listen("tcp", addr); err == nil {
-			_ = listener.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port between 15000 and 30000")
-	return ""
 }
 
 // copyTree copies the files below from that still exist when their turn comes (Redis renames some meanwhile).
