@@ -132,10 +132,16 @@ func TestGuide(t *testing.T) {
 	done`)
 
 	r.types(t, "deploy/airgap/build.sh 2")
+	second := image(t, "2", "LABEL release=2") // or it would be the image that runs already: nothing has changed since
 	under := startLoad(t, r.stack)
-	r.types(t, "go run ./cmd/captop rollout captop/capd:2")
+	r.types(t, "go run ./cmd/captop rollout "+second)
 	if failed, asked := under.failures(); len(failed) > 0 || asked < 1000 {
-		t.Errorf("%d of %d requests failed during a rollout, the first one: %s", len(failed), asked, failed[0])
+		t.Errorf("%d of %d requests failed during a rollout, the first ones:\n%s", len(failed), asked, strings.Join(failed[:min(len(failed), 10)], "\n"))
+	}
+	for _, line := range r.images(t) {
+		if !strings.Contains(line, " "+second+" running") {
+			t.Errorf("after the rollout there is %s", line)
+		}
 	}
 
 	r.types(t, "deploy/haproxy/testca.sh")

@@ -21,7 +21,8 @@ type answer struct {
 }
 
 // Read answers the value of key from the preferred node, and asks the other one where that fails, is not reconciled,
-// lacks the key, or is older than options.After. Of two answers the newer is given. Only a reconciled node's word counts
+// lacks the key, or is older than options.After; the first again where it was slow and the other one fails. Of two answers
+// the newer is given. Only a reconciled node's word counts
 // for a key that was never written.
 func (s *Store) Read(ctx context.Context, key string, options service.ReadOptions) (service.Value, error) {
 	if err := service.CheckKey(key); err != nil {
@@ -48,6 +49,9 @@ func (s *Store) Read(ctx context.Context, key string, options service.ReadOption
 		return s.value(key, a)
 	}
 	b, errSecond := s.readAt(ctx, order[1], key)
+	if errFirst != nil && errSecond != nil && first.Err() != nil { // the other one needed nothing of the time that was left to it
+		a, errFirst = s.readAt(ctx, order[0], key)
+	}
 	switch {
 	case errFirst != nil && errSecond != nil:
 		return service.Value{}, &service.Error{Code: service.CodeNodeUnavailable, Err: errors.Join(errFirst, errSecond),

@@ -333,3 +333,28 @@ func TestNodeIsUsedBeforeItsBreakerCloses(t *testing.T) {
 		t.Errorf("the breaker closed before its time: %+v", b)
 	}
 }
+
+// A node that is slow beyond its share of the time is asked again where the other one refuses at once.
+func TestSlowNodeIsAskedAgain(t *testing.T) {
+	for what, do := range map[string]func(s *Store) error{
+		"read": func(s *Store) error {
+			_, err := s.Read(context.Background(), "k", service.ReadOptions{})
+			return err
+		},
+		"write": func(s *Store) error { _, err := s.Write(context.Background(), "k", []byte("2")); return err },
+	} {
+		t.Run(what, func(t *testing.T) {
+			p := newPair(t)
+			s := p.ready(t, "a")
+			mustWrite(t, s, "k", "1")
+			awaitValue(t, s, service.G2, "k", "1")
+			p.servers[0].Pause()
+			p.links[1].Reset()
+			share := time.AfterFunc(testTimeout/2, p.servers[0].Resume) // the first attempt has a third
+			defer share.Stop()
+			if err := do(s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

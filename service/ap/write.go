@@ -22,7 +22,8 @@ func (e *skewError) Error() string { return e.message }
 
 // Write makes value the value of key on one node; the other gets it behind the answer. The second node is tried where
 // the first fails, also where the first may have applied it: both then carry the same value under stamps drawn within
-// this request, and the higher is the one that is answered.
+// this request, and the higher is the one that is answered. The first is tried again where it was slow and the second
+// fails.
 func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Written, error) {
 	if err := service.CheckKey(key); err != nil {
 		return service.Written{}, err
@@ -43,6 +44,15 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 	version, errSecond := s.writeAt(ctx, order[1], key, value)
 	if errSecond == nil {
 		return s.written(order[1], key, version), nil
+	}
+	if first.Err() != nil {
+		var again error
+		if version, again = s.writeAt(ctx, order[0], key, value); again == nil {
+			return s.written(order[0], key, version), nil
+		}
+		if !maybeApplied(errFirst) {
+			errFirst = again
+		}
 	}
 	return service.Written{}, s.refuseWrite(order, errFirst, errSecond)
 }
