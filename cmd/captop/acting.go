@@ -61,6 +61,9 @@ func (s settings) stack(ctx context.Context) (acting.Stack, error) {
 	case len(s.Act) > 0:
 		return commands.Parse(s.Act)
 	}
+	if own := docker.Own(ctx); own != "" { // the service operator of docker-compose.yml
+		return docker.Open(ctx, own)
+	}
 	projects, err := docker.Discover(ctx, s.localPorts())
 	switch {
 	case err != nil:

@@ -166,11 +166,7 @@ func (v *vault) verify(file string) backupview.Work {
 // planned prepares a restore or an undo, and gives what runs it. The running is in the journal of this host.
 func (v *vault) planned(command string, prepare func(context.Context, *restore.Restorer) (restore.Plan, error)) backupview.Prepare {
 	return func(ctx context.Context, tell func(backupview.Progress)) (backupview.Plan, error) {
-		project, _ := strings.CutPrefix(v.settings.Stack, stackCompose)
-		if project == v.settings.Stack {
-			project = ""
-		}
-		nodes, err := openNodes(ctx, project, v.settings)
+		nodes, err := v.settings.stack(ctx)
 		if err != nil {
 			return backupview.Plan{}, err
 		}

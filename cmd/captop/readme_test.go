@@ -242,7 +242,7 @@ func restoreSays(args ...string) func(*testing.T) {
 	return func(t *testing.T) {
 		command := exec.Command("go", append([]string{"run", "./cmd/captop", "backup"}, args...)...)
 		command.Dir, command.Env = root(t), append(os.Environ(), "XDG_STATE_HOME="+t.TempDir(), "XDG_CONFIG_HOME="+t.TempDir())
-		if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "no Compose project here publishes the ports of --g1 and --g2") {
+		if out, err := command.CombinedOutput(); err == nil || !strings.Contains(string(out), "there is nothing to act on: no Compose project publishes") {
 			t.Errorf("%q: %v: %s", args, err, out)
 		}
 	}

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +18,6 @@ import (
 	"captop/deploy/journal"
 	"captop/deploy/restore"
 	acting "captop/deploy/stack"
-	"captop/deploy/stack/docker"
 	"captop/probes/record"
 	"captop/service"
 	"captop/tui/cell"
@@ -34,7 +30,6 @@ const restorePatience = 10 * time.Minute
 type restoreOptions struct {
 	store              *backup.Store
 	flags              *flagSet
-	project            string
 	yes, dry           bool
 	both, resume       bool
 	fileOfG1, fileOfG2 string
@@ -43,7 +38,6 @@ type restoreOptions struct {
 
 func (o *restoreOptions) bind(command *cobra.Command) {
 	o.flags = bind(command.Flags(), screenSettings...)
-	command.Flags().StringVar(&o.project, "project", "", "Compose project that the nodes run in (default: the one that captop itself runs in, else the one that publishes the ports of --g1 and --g2)")
 	command.Flags().BoolVar(&o.yes, "yes", false, "do not ask: for scripts")
 	command.Flags().BoolVar(&o.dry, "dry-run", false, "check everything, show the plan, and do nothing")
 }
@@ -141,7 +135,7 @@ func (o *restoreOptions) run(ctx context.Context, prepare func(context.Context, 
 	if err != nil {
 		return err
 	}
-	nodes, err := openNodes(ctx, o.project, settings)
+	nodes, err := settings.stack(ctx)
 	if err != nil {
 		return failed(o.std, err)
 	}
@@ -259,36 +253,4 @@ func journalled(nodes acting.Stack, plan restore.Plan, seat string, act func(say
 		}
 	}
 	return errors.Join(err, open.End(result))
-}
-
-// openNodes finds what the nodes run in.
-func openNodes(ctx context.Context, project string, s settings) (acting.Stack, error) {
-	if project == "" {
-		project = docker.Own(ctx) // the service operator of docker-compose.yml
-	}
-	if project != "" {
-		return docker.Open(ctx, project)
-	}
-	var ports []int
-	for _, address := range []string{s.G1, s.G2} {
-		if parsed, err := url.Parse(address); err == nil && isLoopback(parsed.Hostname()) {
-			if port, err := strconv.Atoi(parsed.Port()); err == nil {
-				ports = append(ports, port)
-			}
-		}
-	}
-	found, err := docker.Discover(ctx, ports)
-	switch {
-	case err != nil:
-		return nil, err
-	case len(found) == 0:
-		return nil, errors.New("no Compose project here publishes the ports of --g1 and --g2: name it with --project")
-	case len(found) > 1:
-		return nil, fmt.Errorf("%d Compose projects here publish the ports of --g1 and --g2: say which with --project %s", len(found), strings.Join(found, " or "))
-	}
-	return docker.Open(ctx, found[0])
-}
-
-func isLoopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }

@@ -14,10 +14,10 @@ import (
 	"captop/service/node/nodetest"
 )
 
-// redisNodes are two real containers of a Compose project, each with AOF, a volume, and a port on the loopback interface.
+// redisNodes are two real nodes, each with AOF, data of its own, and a port on the loopback interface.
 type redisNodes struct {
-	project string
-	url     map[string]string
+	url  map[string]string
+	stop func(node string)
 }
 
 // engine runs a docker command.
@@ -30,7 +30,8 @@ func engine(t *testing.T, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-func startRedisNodes(t *testing.T) redisNodes {
+// startRedisContainers has them in containers of a Compose project.
+func startRedisContainers(t *testing.T) redisNodes {
 	t.Helper()
 	if os.Getenv("CAPTOP_NO_DOCKER") != "" {
 		t.Skip("no Docker engine here: run_tests.sh has said so")
@@ -45,10 +46,11 @@ func startRedisNodes(t *testing.T) redisNodes {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := redisNodes{project: fmt.Sprintf("captop-restore-%d", os.Getpid()), url: map[string]string{}}
+	project := fmt.Sprintf("captop-restore-%d", os.Getpid())
+	n := redisNodes{url: map[string]string{}, stop: func(node string) { engine(t, "stop", project+"_"+node) }}
 	for _, name := range []string{service.G1, service.G2} {
-		container, address := n.project+"_"+name, nodetest.FreeAddr(t)
-		engine(t, "run", "-d", "--name", container, "--label", "com.docker.compose.project="+n.project, "--label", "com.docker.compose.service="+name,
+		container, address := project+"_"+name, nodetest.FreeAddr(t)
+		engine(t, "run", "-d", "--name", container, "--label", "com.docker.compose.project="+project, "--label", "com.docker.compose.service="+name,
 			"-v", container+":/data", "-p", address+":6379", image, server, "--dir", "/data", "--appendonly", "yes", "--requirepass", "secret")
 		t.Cleanup(func() {
 			_ = exec.Command("docker", "rm", "-f", "-v", container).Run()
@@ -59,10 +61,30 @@ func startRedisNodes(t *testing.T) redisNodes {
 	return n
 }
 
-// TestRestoreCommands: a backup of a container whose volume is lost goes back into it, is taken back, and both nodes go
-// back in time, by commands alone.
+// startRedisProcesses has them as processes of this host.
+func startRedisProcesses(t *testing.T) redisNodes {
+	t.Helper()
+	servers := map[string]*nodetest.Server{}
+	n := redisNodes{url: map[string]string{}, stop: func(node string) { servers[node].Kill() }}
+	for _, name := range []string{service.G1, service.G2} {
+		server := nodetest.Start(t, "--requirepass", "secret")
+		servers[name], n.url[name] = server, "redis://:secret@"+server.Addr()
+		t.Cleanup(func() { // whom captop has started is no child of the test
+			_ = exec.Command("redis-cli", "-u", n.url[name], "--no-auth-warning", "shutdown", "nosave").Run()
+		})
+	}
+	return n
+}
+
+// TestRestoreCommands: a backup of a node goes back into it, is taken back, and both nodes go back in time, by commands
+// alone.
 func TestRestoreCommands(t *testing.T) {
-	nodes := startRedisNodes(t)
+	for what, start := range map[string]func(*testing.T) redisNodes{"containers": startRedisContainers, "processes": startRedisProcesses} {
+		t.Run(what, func(t *testing.T) { restoresByCommand(t, start(t)) })
+	}
+}
+
+func restoresByCommand(t *testing.T, nodes redisNodes) {
 	binary := filepath.Join(t.TempDir(), "capd")
 	if out, err := exec.Command("go", "build", "-o", binary, "captop/cmd/capd").CombinedOutput(); err != nil {
 		t.Fatalf("building capd: %v\n%s", err, out)
@@ -129,13 +151,12 @@ func TestRestoreCommands(t *testing.T) {
 	expect(exitUsage, "is no node", "restore", "db_g3")
 	expect(1, "there is nothing to finish", "restore", "--resume")
 	expect(exitUsage, "say --yes", "restore", "db_g2")
-	plan := expect(0, "docker", "restore", "db_g2", "--dry-run")
+	plan := expect(0, "db_g2", "restore", "db_g2", "--dry-run")
 	if !strings.Contains(plan, "the base of a new AOF") {
 		t.Errorf("the plan is\n%s", plan)
 	}
 	expect(1, "there is no restore to take back", "undo", "--yes")
-	container := nodes.project + "_" + service.G2
-	engine(t, "stop", container)
+	nodes.stop(service.G2)
 	expect(0, "done: restore of db_g2 in ", "restore", "db_g2", "--yes")
 	reads("new")
 	expect(0, "done: undo of db_g2 in ", "undo", "--yes")
