@@ -104,10 +104,20 @@ func TestGuide(t *testing.T) {
 	screen.Wait("CircuitBreakerChanged", "db_g2 ") // its name is gone with it, so nobody can tell why it does not answer
 	writeUntil(t, cp, func(err error) bool { return err != nil })
 	writeUntil(t, ap, well)
-	r.sh(t, "docker-compose start db_g2")
+	desk := r.terminal(t, "docker-compose run --rm operator")
+	desk.Wait("CircuitBreakerChanged", "db_g2 ", "A arm")
+	desk.Keys("A")
+	desk.Wait("ARMED")
+	desk.Keys("r")
+	desk.Wait("restart db_g2?")
+	desk.Keys("Enter")
+	desk.Wait("DONE in")
+	desk.Keys("Enter")
 	writeUntil(t, cp, well)
 	r.converged(t)
 	screen.Wait("8/8 up")
+	desk.Wait("8/8 up")
+	desk.Keys("q")
 
 	// The disk of db_g2 is lost: what was written before and after its backup comes back, from there and from db_g1.
 	if _, err := ap.Write(t.Context(), "after the backup", []byte("1")); err != nil {
@@ -120,6 +130,10 @@ func TestGuide(t *testing.T) {
 		if _, err := ap.Read(t.Context(), key, service.ReadOptions{Node: service.G2}); err != nil {
 			t.Errorf("after the restore db_g2 has lost %q: %v", key, err)
 		}
+	}
+
+	if out := r.types(t, "docker-compose run --rm operator drill"); !strings.Contains(out, "drill restore: OK") {
+		t.Errorf("the drill says\n%s", out)
 	}
 
 	r.types(t, "docker-compose --profile dr up -d db_g1_standby db_g2_standby")
