@@ -202,8 +202,12 @@ func (s *stack) monitored(t *testing.T) {
 	}
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			if s.query(t, strings.ReplaceAll(target.Expr, "$job", "app_cp|app_ap")) == "" {
-				t.Errorf("the panel %q has nothing to show for %s", panel.Title, target.Expr)
+			// A rate takes two scrapes.
+			for until := time.Now().Add(time.Minute); s.query(t, strings.ReplaceAll(target.Expr, "$job", "app_cp|app_ap")) == ""; time.Sleep(time.Second) {
+				if time.Now().After(until) {
+					t.Errorf("the panel %q has nothing to show for %s", panel.Title, target.Expr)
+					break
+				}
 			}
 		}
 	}

@@ -56,6 +56,8 @@ type Record struct {
 	Step   Step      `json:"step"`
 	Error  string    `json:"error,omitempty"` // of the last try
 	Nodes  []*Node   `json:"nodes"`
+
+	resumed bool // by another captop than the one that began it
 }
 
 // Node is what happens to one node.

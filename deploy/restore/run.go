@@ -53,6 +53,7 @@ func (r *Restorer) Resume(ctx context.Context) (*Record, error) {
 	if err != nil || record == nil {
 		return record, err
 	}
+	record.resumed = true
 	if slices.Index(steps, record.Step) <= slices.Index(steps, Replace) {
 		record.Step = Carry // a node that somebody has started meanwhile has taken writes
 	}
@@ -139,9 +140,22 @@ func (r *Restorer) awaitAnswer(ctx context.Context, name string) (running bool, 
 	}
 }
 
-// carry holds writes at a node that runs and brings to the other one what AP has acknowledged here alone: it would be
-// gone with the data. Where both nodes go back, there is no such thing.
+// carry carries. A node that a killed captop had told to stop may do so in the middle of that: then it is one that has
+// stopped, as it would have been a moment later.
 func (r *Restorer) carry(ctx context.Context, record *Record, n *Node) error {
+	err := r.carryOver(ctx, record, n)
+	if err == nil || !record.resumed || errors.Is(err, ErrRefused) {
+		return err
+	}
+	if running, lost := r.awaitAnswer(ctx, n.Name); lost != nil || running {
+		return err
+	}
+	return nil
+}
+
+// carryOver holds writes at a node that runs and brings to the other one what AP has acknowledged here alone: it would be
+// gone with the data. Where both nodes go back, there is no such thing.
+func (r *Restorer) carryOver(ctx context.Context, record *Record, n *Node) error {
 	part, err := r.part(ctx, n.Name)
 	if err != nil || record.Both || part.State == stack.Stopped {
 		return err
