@@ -75,6 +75,7 @@ func TestActCommands(t *testing.T) {
 		{64, []string{"restart"}, "", "accepts 1 arg"},
 		{64, []string{"restart", "db_g2", "--stack", "nonsense"}, "", "auto"},
 		{64, []string{"restart", "db_g2", "--stack", "none"}, "", "nothing to act on"},
+		{1, []string{"restart", "web", "--yes", "--stack", "auto", "--act", "restart web=echo broken >&2; exit 3"}, "", "broken"},
 		{64, []string{"logs", "nobody"}, "", "it has db_g1, db_g2"},
 	} {
 		args := slices.Concat(c.args, pair.args)
@@ -90,7 +91,7 @@ func TestActCommands(t *testing.T) {
 	for _, r := range readJournal(t, state) {
 		whats = append(whats, r.What+": "+string(r.Outcome))
 	}
-	want := []string{"restart db_g2: done", "pause db_g2: done", "heal db_g2: done", "stop db_g2: done", "write k: undone", "write k: done", "start db_g2: done", "write k: done"}
+	want := []string{"restart db_g2: done", "pause db_g2: done", "heal db_g2: done", "stop db_g2: done", "write k: undone", "write k: done", "start db_g2: done", "write k: done", "restart web: failed"}
 	if !slices.Equal(whats, want) {
 		t.Errorf("the journal has %q, want %q", whats, want)
 	}

@@ -179,6 +179,8 @@ func (e *Engine) order(ctx context.Context, part stack.Part, verb stack.Verb, st
 	case Reached(part, now, verb):
 		step("it was done all the same")
 		return nil
+	case now.State == "": // a command of the user's own, which may have done half of its work
+		return fmt.Errorf("%w; what came of it cannot be seen from here", refusal)
 	case now.State == part.State && now.Cut == part.Cut:
 		return fmt.Errorf("%w: %w", ErrUndone, refusal)
 	}
