@@ -32,9 +32,9 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{"all well", func(*stack) {}, "ok", OK, false, "app_cp and app_ap reach db_g1 and db_g2"},
 		{"g2 stopped", out(service.G2, Down, refused), "g2_down", Critical, true,
-			"db_g2 is down; app_cp refuses writes and reads at db_g1; app_ap goes on with db_g1"},
+			"db_g2 is down; app_cp refuses writes, answers reads at db_g1; app_ap goes on with db_g1"},
 		{"g1 stopped", out(service.G1, Down, refused), "g1_down", Critical, true,
-			"db_g1 is down; app_cp refuses writes and reads only settled keys; app_ap goes on with db_g2"},
+			"db_g1 is down; app_cp refuses writes, answers reads of settled keys; app_ap goes on with db_g2"},
 		{"g2 paused", out(service.G2, Hung, silent), "g2_hung", Critical, true, "db_g2 hangs or is cut off"},
 		{"g1 paused", out(service.G1, Hung, silent), "g1_hung", Critical, true, "db_g1 hangs or is cut off"},
 		{"g2 slow", func(s *stack) { s.took[service.G2] = 300 * time.Millisecond }, "g2_slow", Warning, false, "300ms"},

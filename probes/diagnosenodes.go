@@ -215,9 +215,9 @@ func (o outage) effect(svc Service, peer string) string {
 	case svc.Mode == service.ModeAP:
 		return fmt.Sprintf("%s goes on with %s", svc.Name, peer)
 	case o.node.Name == service.G1:
-		return svc.Name + " refuses writes and reads only settled keys"
+		return svc.Name + " refuses writes, answers reads of settled keys"
 	}
-	return svc.Name + " refuses writes and reads at " + peer
+	return svc.Name + " refuses writes, answers reads at " + peer
 }
 
 func names(services []Service) []string {

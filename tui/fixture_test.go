@@ -102,7 +102,7 @@ func g2Down() *probes.Snapshot {
 	since := noon.Add(-42 * time.Second)
 	s.Severity = probes.Critical
 	s.Verdict = probes.Verdict{Situation: "g2_down", Severity: probes.Critical, Since: since, ByDesign: true,
-		Sentence: "db_g2 is down: app_cp refuses writes and reads on from db_g1; app_ap takes writes on db_g1 and queues them for db_g2.",
+		Sentence: "db_g2 is down: app_cp refuses writes, answers reads at db_g1; app_ap takes writes on db_g1 and queues them for db_g2.",
 		NextStep: "restart db_g2", Keys: []string{"r"}}
 	down := probes.Reach{Contact: probes.Down, Since: since, At: noon, Error: "dial tcp 127.0.0.1:6380: connect: connection refused", LastUp: since}
 	s.Nodes[1].Reach = down
