@@ -345,13 +345,14 @@ func TestSlowNodeIsAskedAgain(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			p := newPair(t)
+			p.timeout = 6 * time.Second
 			s := p.ready(t, "a")
 			mustWrite(t, s, "k", "1")
 			awaitValue(t, s, service.G2, "k", "1")
 			p.servers[0].Pause()
 			p.links[1].Reset()
-			share := time.AfterFunc(testTimeout/2, p.servers[0].Resume) // the first attempt has a third
-			defer share.Stop()
+			late := time.AfterFunc(2500*time.Millisecond, p.servers[0].Resume) // the first attempt has 2 s, the node 3
+			defer late.Stop()
 			if err := do(s); err != nil {
 				t.Error(err)
 			}
