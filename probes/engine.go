@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -218,7 +217,6 @@ func (e *Engine) cycle(ctx context.Context, patience time.Duration) *Snapshot {
 	take := func(in Input) {
 		poll = append(poll, in)
 		e.state.Apply(in)
-		runtime.Gosched() // hundreds of answers in a row may not keep a key waiting
 	}
 	for _, own := range []func() (Input, bool){e.recorderInput, e.rulesInput, e.targetsInput, e.acksInput} {
 		if in, news := own(); news {
