@@ -22,8 +22,7 @@ type answer struct {
 
 // Read answers the value of key from the preferred node, and asks the other one where that fails, is not reconciled,
 // lacks the key, or is older than options.After; the first again where it was slow and the other one fails. Of two answers
-// the newer is given. Only a reconciled node's word counts
-// for a key that was never written.
+// the newer is given. Only a reconciled node's word counts for a key that was never written.
 func (s *Store) Read(ctx context.Context, key string, options service.ReadOptions) (service.Value, error) {
 	if err := service.CheckKey(key); err != nil {
 		return service.Value{}, err

@@ -140,21 +140,6 @@ func (f folder) Replace(ctx context.Context, from io.Reader) error {
 	return nil
 }
 
-// tarEnd is the length in bytes of what a tar stream ends with: two blocks of zeros.
-const tarEnd = 2 * 512
-
-// counter counts the bytes that are read through it.
-type counter struct {
-	from io.Reader
-	n    int
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.from.Read(p)
-	c.n += n
-	return n, err
-}
-
 // spooled copies a tar stream to a file that is gone when it is closed, with the owner of the folder on all of it.
 func spooled(from io.Reader, owner *tar.Header) (_ *os.File, err error) {
 	file, err := os.CreateTemp("", "captop-data-*")
@@ -168,34 +153,22 @@ func spooled(from io.Reader, owner *tar.Header) (_ *os.File, err error) {
 		}
 	}()
 	out := tar.NewWriter(file)
-	counted := &counter{from: from}
-	for in := tar.NewReader(counted); ; {
-		before := counted.n
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			// The reader takes a stream that breaks off between two files for a whole one.
-			if counted.n-before < tarEnd {
-				return nil, io.ErrUnexpectedEOF
-			}
-			break
-		}
-		if err != nil {
-			return nil, err
-		}
+	if err := stack.EachFile(from, func(header *tar.Header, content io.Reader) error {
 		header.Name = path.Clean(header.Name)
 		if header.Name == "." {
-			continue
+			return nil
 		}
 		if path.IsAbs(header.Name) || strings.HasPrefix(header.Name, "..") {
-			return nil, fmt.Errorf("%q leads out of the folder", header.Name)
+			return fmt.Errorf("%q leads out of the folder", header.Name)
 		}
 		header.Uid, header.Gid, header.Uname, header.Gname = owner.Uid, owner.Gid, "", ""
 		if err := out.WriteHeader(header); err != nil {
-			return nil, err
+			return err
 		}
-		if _, err := io.Copy(out, in); err != nil {
-			return nil, err
-		}
+		_, err := io.Copy(out, content)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	if err := out.Close(); err != nil {
 		return nil, err

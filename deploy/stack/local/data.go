@@ -122,40 +122,31 @@ func (f folder) move(from, to string) error {
 }
 
 func (f folder) unpack(ctx context.Context, into string, from io.Reader) error {
-	for archive := tar.NewReader(from); ; {
-		header, err := archive.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
+	return stack.EachFile(from, func(header *tar.Header, content io.Reader) error {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		name := filepath.Clean(header.Name)
 		if name == "." {
-			continue
+			return nil
 		}
 		if top, _, _ := strings.Cut(name, "/"); !filepath.IsLocal(name) || !slices.Contains(f.note.Owned, top) {
 			return fmt.Errorf("%q is none of %s", header.Name, strings.Join(f.note.Owned, ", "))
 		}
-		path := filepath.Join(into, name)
+		path, err := filepath.Join(into, name), error(nil)
 		switch header.Typeflag {
 		case tar.TypeDir:
 			err = os.MkdirAll(path, 0o750)
 		case tar.TypeReg:
-			err = write(path, archive)
+			err = write(path, content)
 		default:
 			err = fmt.Errorf("%q is neither a file nor a folder", header.Name)
 		}
 		if err == nil && os.Geteuid() == 0 {
 			err = os.Lchown(path, int(f.note.UID), int(f.note.GID))
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return err
+	})
 }
 
 func write(path string, content io.Reader) error {
