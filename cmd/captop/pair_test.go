@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,14 +14,7 @@ import (
 // startCapd runs a real capd until the test ends, and gives its URL.
 func startCapd(t *testing.T, binary, mode string, g1, g2 *nodetest.Server) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := nodetest.FreeAddr(t)
 	daemon := exec.Command(binary, "--mode", mode)
 	daemon.Env = append(os.Environ(), "LISTEN_ADDR="+addr, "DB_G1_URL="+g1.URL(), "DB_G2_URL="+g2.URL())
 	if err := daemon.Start(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"captop/probes"
+	"captop/service/node/nodetest"
 )
 
 // startShippedPrometheus runs the stock Prometheus with the files of deploy/prometheus, on the pair, and gives its URL.
@@ -44,14 +44,7 @@ func startShippedPrometheus(t *testing.T, pair realPair) string {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	addr := nodetest.FreeAddr(t)
 	server := exec.Command("prometheus", "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+addr, "--log.level=error")
 	if err := server.Start(); err != nil {

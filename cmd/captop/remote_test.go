@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,12 +32,7 @@ const quickRules = `groups:
 // startPrometheus runs a real Prometheus on the pair until stop or the test's end, and gives its URL.
 func startPrometheus(t *testing.T, cp, ap string) (base string, stop func()) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := nodetest.FreeAddr(t)
 	dir := t.TempDir()
 	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [rules.yml]\nscrape_configs:\n"+
 		"- {job_name: app_cp, static_configs: [{targets: [%q]}]}\n- {job_name: app_ap, static_configs: [{targets: [%q]}]}\n"+
