@@ -393,7 +393,7 @@ func BenchmarkCostKeyToFrame(b *testing.B) {
 		p := startOnTerminal(b, 200, 50, nil, binary, costTargets(b, "changing", 200)...)
 		time.Sleep(costWarmUp)
 		var took, floor []time.Duration
-		for i := range 200 {
+		for i := range 1000 {
 			time.Sleep(rand.N(100 * time.Millisecond))
 			took = append(took, p.press(b, "A", [...]string{"Armed for five minutes", "Read-only again"}[i%2]))
 			time.Sleep(rand.N(100 * time.Millisecond))

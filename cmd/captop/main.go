@@ -8,17 +8,28 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/redis/go-redis/v9/logging"
 )
 
 func main() {
+	shareProcessors()
 	logging.Disable() // go-redis would write into the screen what probes show anyway
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	stop()
 	os.Exit(exitCode(err, os.Stderr))
+}
+
+// shareProcessors gives Go one processor more than there are, unless GOMAXPROCS says otherwise. A key that comes while
+// polls keep all of Go's busy would wait until Go looks for it again; so it waits for the system's scheduler only, which
+// lets it in at once.
+func shareProcessors() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	}
 }
 
 // streams are the standard streams.
