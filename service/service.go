@@ -60,9 +60,10 @@ type Value struct {
 	Key         string  `json:"key"`
 	Value       string  `json:"value"`
 	Version     Version `json:"version"`
-	Node        string  `json:"node"`         // the node that answered
-	StalenessMS int64   `json:"staleness_ms"` // upper bound of how far that node is behind, milliseconds
-	Stale       bool    `json:"stale"`        // StalenessMS is above MAX_STALENESS_MS
+	Node        string  `json:"node"`             // the node that answered
+	StalenessMS int64   `json:"staleness_ms"`     // upper bound of how far that node is behind, milliseconds
+	Stale       bool    `json:"stale"`            // StalenessMS is above MAX_STALENESS_MS
+	Cached      bool    `json:"cached,omitempty"` // AP: the node had said so a moment ago (AP_CACHE_MS), which StalenessMS counts in
 }
 
 // ReadOptions narrow a read.

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"captop/service"
@@ -36,6 +37,13 @@ func (s settings) check() []error {
 	}
 	if s.TLSKeyFile == "" && s.TLSCertFile != "" {
 		found = append(found, unusable("TLS_KEY_FILE", "", ""))
+	}
+	switch {
+	case s.APCacheMS == 0:
+	case s.Mode == service.ModeCP:
+		found = append(found, unusable("AP_CACHE_MS", strconv.Itoa(int(s.APCacheMS)), "cp answers from the nodes only"))
+	case s.APCacheMS > countOrNone(min(s.MaxStalenessMS, mostCacheMS)):
+		found = append(found, unusable("AP_CACHE_MS", strconv.Itoa(int(s.APCacheMS)), ""))
 	}
 	if err := node.CheckURL(s.G1URL); err != nil {
 		found = append(found, unusable("DB_G1_URL", "", err.Error()))

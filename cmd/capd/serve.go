@@ -15,6 +15,7 @@ import (
 	"captop/service"
 	"captop/service/ap"
 	"captop/service/api"
+	"captop/service/cache"
 	"captop/service/cp"
 	"captop/service/node"
 	"captop/service/sharded"
@@ -162,8 +163,16 @@ func (s settings) openStore(logger *slog.Logger) (service.Store, func() error, e
 	return store, func() error { return errors.Join(store.Close(), closeNodes()) }, nil
 }
 
-// openPair opens one store, or one for each bucket where a node is a Redis Cluster.
+// openPair opens one store, or one for each bucket where a node is a Redis Cluster, with a cache where one is wanted.
 func (s settings) openPair(g1, g2 *node.Node, logger *slog.Logger) (service.Store, error) {
+	store, err := s.openNodes(g1, g2, logger)
+	if err != nil || s.APCacheMS == 0 {
+		return store, err
+	}
+	return cache.New(store, time.Duration(s.APCacheMS)*time.Millisecond, time.Duration(s.MaxStalenessMS)*time.Millisecond, time.Now)
+}
+
+func (s settings) openNodes(g1, g2 *node.Node, logger *slog.Logger) (service.Store, error) {
 	if !g1.Clustered() && !g2.Clustered() {
 		return s.openMode(g1, g2, nil, logger)
 	}

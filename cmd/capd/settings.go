@@ -30,12 +30,13 @@ type settings struct {
 	G2URL     string `env:"DB_G2_URL" secret:"true" want:"redis://:password@host:6379/0, rediss://, or either with ?master_name=NAME&replicas=N for Sentinel, ?cluster=true&replicas=N for Redis Cluster"`
 	SecretKey string `env:"SECRET_KEY" secret:"true" want:"at least 32 random characters, as openssl rand -hex 32 prints"`
 
-	Timeout         seconds `env:"NETWORK_TIMEOUT_SEC" want:"seconds above 0, such as 2 or 0.5"`
-	MaxStalenessMS  count   `env:"MAX_STALENESS_MS" want:"milliseconds above 0, such as 5000"`
-	MaxClockSkewMS  count   `env:"MAX_CLOCK_SKEW_MS" want:"milliseconds above 0, such as 500"`
-	BreakerFailures count   `env:"BREAKER_FAILURES" want:"a number above 0, such as 5"`
-	BreakerOpen     seconds `env:"BREAKER_OPEN_SEC" want:"seconds above 0, such as 2"`
-	Drain           delay   `env:"DRAIN_SEC" want:"seconds, 0 or more, such as 2"`
+	Timeout         seconds     `env:"NETWORK_TIMEOUT_SEC" want:"seconds above 0, such as 2 or 0.5"`
+	MaxStalenessMS  count       `env:"MAX_STALENESS_MS" want:"milliseconds above 0, such as 5000"`
+	MaxClockSkewMS  count       `env:"MAX_CLOCK_SKEW_MS" want:"milliseconds above 0, such as 500"`
+	APCacheMS       countOrNone `env:"AP_CACHE_MS" want:"milliseconds, at most MAX_STALENESS_MS and 60000, with ap only; 0 or nothing keeps nothing"`
+	BreakerFailures count       `env:"BREAKER_FAILURES" want:"a number above 0, such as 5"`
+	BreakerOpen     seconds     `env:"BREAKER_OPEN_SEC" want:"seconds above 0, such as 2"`
+	Drain           delay       `env:"DRAIN_SEC" want:"seconds, 0 or more, such as 2"`
 
 	LogLevel     level  `env:"LOG_LEVEL" want:"DEBUG, INFO, WARN, WARNING or ERROR"`
 	LogFile      string `env:"LOG_FILE" want:"a path, or nothing"`
@@ -230,6 +231,9 @@ func (d *delay) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// mostCacheMS bounds AP_CACHE_MS.
+const mostCacheMS = 60_000
+
 // count is a whole number above zero.
 type count uint32
 
@@ -244,6 +248,16 @@ func (c *count) UnmarshalText(text []byte) error {
 	}
 	*c = count(number)
 	return nil
+}
+
+// countOrNone is a whole number, or nothing.
+type countOrNone uint32
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (c *countOrNone) UnmarshalText(text []byte) error {
+	number, err := strconv.ParseUint(string(text), 10, 31)
+	*c = countOrNone(number)
+	return err
 }
 
 // level is a slog level that also takes WARNING.

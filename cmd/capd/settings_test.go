@@ -49,6 +49,8 @@ func TestUnusableSettings(t *testing.T) {
 		"timeout":    {map[string]string{"NETWORK_TIMEOUT_SEC": "0"}, `NETWORK_TIMEOUT_SEC: "0" can't be used; give seconds above 0`},
 		"nan":        {map[string]string{"NETWORK_TIMEOUT_SEC": "NaN"}, `NETWORK_TIMEOUT_SEC: "NaN" can't be used`},
 		"staleness":  {map[string]string{"MAX_STALENESS_MS": "-1"}, `MAX_STALENESS_MS: "-1" can't be used`},
+		"cache":      {map[string]string{"MODE": "ap", "AP_CACHE_MS": "5001"}, `AP_CACHE_MS: "5001" can't be used; give milliseconds, at most MAX_STALENESS_MS and 60000, with ap only; 0 or nothing keeps nothing`},
+		"cp's cache": {map[string]string{"AP_CACHE_MS": "100"}, `AP_CACHE_MS: "100" can't be used: cp answers from the nodes only; give milliseconds`},
 		"skew":       {map[string]string{"MAX_CLOCK_SKEW_MS": "x"}, `MAX_CLOCK_SKEW_MS: "x" can't be used`},
 		"level":      {map[string]string{"LOG_LEVEL": "loud"}, `LOG_LEVEL: "loud" can't be used; give DEBUG`},
 		"anonymize":  {map[string]string{"LOG_ANONYMIZE": "perhaps"}, `LOG_ANONYMIZE: "perhaps" can't be used; give true or false`},

@@ -18,6 +18,7 @@ import (
 
 	"captop/deploy/backup"
 	"captop/deploy/offsite"
+	"captop/deploy/restore"
 	"captop/service"
 	"captop/tui/cell"
 )
@@ -57,7 +58,7 @@ func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 			"  captop backup take --every 5m --keep 12 --listen 127.0.0.1:9105",
 	}
 	flags := bind(command.Flags(), screenSettings...)
-	command.Flags().IntVar(&keep, "keep", 0, "afterwards remove all but so many verified backups of each node; 0 removes none")
+	command.Flags().IntVar(&keep, "keep", 0, "afterwards prune as captop backup prune --keep does; 0 removes none")
 	command.Flags().DurationVar(&every, "every", 0, "go on, one backup of each node in this time, such as 5m")
 	command.Flags().StringVar(&listen, "listen", "", "with --every: serve /metrics for Prometheus at this address")
 	command.Flags().StringVar(&s3, "s3", "", "also copy each verified backup to this bucket, as captop backup push does")
@@ -158,11 +159,7 @@ func (t *backupTaker) round(ctx context.Context) error {
 	if t.keep == 0 || ctx.Err() != nil {
 		return all
 	}
-	removed, err := t.store.Prune(t.keep)
-	for _, file := range removed {
-		t.say("removed %s", file)
-	}
-	return errors.Join(all, err)
+	return errors.Join(all, prune(t.store, t.keep, t.out))
 }
 
 func (t *backupTaker) say(format string, args ...any) {
@@ -333,17 +330,23 @@ func choose(entries []backup.Entry, names []string) ([]backup.Entry, error) {
 
 func newBackupPruneCommand(store *backup.Store, std streams) *cobra.Command {
 	keep := 0
-	command := &cobra.Command{Use: "prune --keep N", Short: "remove all but the newest verified backups of each node", Args: cobra.NoArgs,
+	command := &cobra.Command{Use: "prune --keep N", Short: "remove all but the newest verified backups of each node, and the safety copies of older restores", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if keep < 1 {
 				return fmt.Errorf("--keep %d: give 1 or more; the newest verified backup of a node always stays", keep)
 			}
-			removed, err := store.Prune(keep)
-			for _, file := range removed {
-				_, _ = fmt.Fprintf(std.out, "removed %s\n", file)
-			}
-			return failed(std, err)
+			return failed(std, prune(*store, keep, std.out))
 		}}
-	command.Flags().IntVar(&keep, "keep", 0, "how many verified backups of each node stay")
+	command.Flags().IntVar(&keep, "keep", 0, "how many verified backups of each node stay, and of how many restores the safety copies")
 	return command
+}
+
+// prune removes old backups and old safety copies, and says which.
+func prune(store backup.Store, keep int, out io.Writer) error {
+	dumps, err1 := store.Prune(keep)
+	copies, err2 := restore.PruneSafety(store, keep)
+	for _, file := range slices.Concat(dumps, copies) {
+		_, _ = fmt.Fprintf(out, "removed %s\n", file)
+	}
+	return errors.Join(err1, err2)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -95,24 +96,31 @@ type fault struct {
 	name         string
 	strike, heal string // lines of shell; {db_g2} is its container, {pid} the process in it
 	hold         time.Duration
+	verdict      string // a pattern of what captop has to say meanwhile; "" asks it nothing
 }
 
 var faults = []fault{
-	{"docker kill db_g2", "docker kill {db_g2}", "docker start {db_g2}", 5 * time.Second},
-	{"docker kill db_g1", "docker kill {db_g1}", "docker start {db_g1}", 5 * time.Second},
-	{"docker pause db_g2", "docker pause {db_g2}", "docker unpause {db_g2}", 5 * time.Second},
-	{"docker network disconnect db_g2", "docker network disconnect {data} {db_g2}", "docker network connect --alias db_g2 {data} {db_g2}", 5 * time.Second},
-	{"disk of db_g2 full", "head -c 64M /dev/zero >/proc/{pid}/root/data/full || true", "rm /proc/{pid}/root/data/full", 5 * time.Second},
-	{"db_g2 out of memory (the kernel kills it)", outOfMemory, "docker update --memory 512m --memory-swap 512m {db_g2}", 3 * time.Second},
-	{"docker kill one of two app_cp", "docker kill {app_cp}", "docker start {app_cp}", 3 * time.Second},
-	{"docker pause one of two app_ap", "docker pause {app_ap}", "docker unpause {app_ap}", 5 * time.Second},
-	{"docker restart haproxy", "docker kill {haproxy}", "docker start {haproxy}", 2 * time.Second},
+	{"docker kill db_g2", "docker kill {db_g2}", "docker start {db_g2}", 5 * time.Second, ""},
+	{"docker kill db_g1", "docker kill {db_g1}", "docker start {db_g1}", 5 * time.Second, ""},
+	{"docker pause db_g2", "docker pause {db_g2}", "docker unpause {db_g2}", 5 * time.Second, ""},
+	{"docker network disconnect db_g2", "docker network disconnect {data} {db_g2}", "docker network connect --alias db_g2 {data} {db_g2}", 5 * time.Second, ""},
+	{"disk of db_g2 full", "head -c 64M /dev/zero >/proc/{pid}/root/data/full || true", "rm /proc/{pid}/root/data/full", 5 * time.Second, ""},
+	{"db_g2 out of memory (the kernel kills it)", outOfMemory, "docker update --memory 512m --memory-swap 512m {db_g2}", 3 * time.Second, ""},
+	{"docker kill one of two app_cp", "docker kill {app_cp}", "docker start {app_cp}", 3 * time.Second, ""},
+	{"docker pause one of two app_ap", "docker pause {app_ap}", "docker unpause {app_ap}", 5 * time.Second, ""},
+	{"docker restart haproxy", "docker kill {haproxy}", "docker start {haproxy}", 2 * time.Second, ""},
+	{"clock of one of two app_cp an hour ahead", "docker kill -s USR1 {app_cp}", "docker kill -s USR2 {app_cp}", 5 * time.Second, "clock is .*h.* ahead"},
+	{"clock of one of two app_cp an hour back", "docker kill -s USR2 {app_cp}", "docker kill -s USR1 {app_cp}", 5 * time.Second, "clock is .* behind"},
+	{"clock of one of two app_ap an hour ahead", "docker kill -s USR1 {app_ap}", "docker kill -s USR2 {app_ap}", 5 * time.Second, "clock is .* ahead"},
+	{"clock of one of two app_ap an hour back", "docker kill -s USR2 {app_ap}", "docker kill -s USR1 {app_ap}", 5 * time.Second, "clock is .* behind"},
+	{"clocks of both app_ap an hour ahead", "docker kill -s USR1 {app_ap} {app_ap 2}", "docker kill -s USR2 {app_ap} {app_ap 2}", 5 * time.Second, "clock is .* ahead"},
 }
 
 // TestFaultsOfContainers strikes the stack with one fault after the other while both services are written to. Nothing that
 // was acknowledged is lost, and the stack gets well by itself once the fault is over; how long that takes is told.
 func TestFaultsOfContainers(t *testing.T) {
 	s := newStack(t, "captopfaults")
+	s.withStepping(t)
 	small := filepath.Join(t.TempDir(), "small.yml") // a disk that can be filled
 	text := `{version: "3.8", volumes: {db_g2: {driver_opts: {type: tmpfs, device: tmpfs, o: "size=32m,uid=999,gid=999,mode=700"}}}}`
 	if err := os.WriteFile(small, []byte(text), 0o600); err != nil {
@@ -132,6 +140,9 @@ func TestFaultsOfContainers(t *testing.T) {
 			ap.goesOn(t)
 			s.sh(t, s.filled(t, f.strike))
 			time.Sleep(f.hold) // that is the fault
+			if f.verdict != "" {
+				s.says(t, f.verdict)
+			}
 			s.sh(t, s.filled(t, f.heal))
 			healed := time.Now()
 			s.converged(t)
@@ -150,6 +161,37 @@ func TestFaultsOfContainers(t *testing.T) {
 	t.Logf("\n%s", table.String())
 }
 
+// says wants a pattern in what captop says of the stack.
+func (s *stack) says(t *testing.T, pattern string) {
+	t.Helper()
+	if text := s.sh(t, "docker-compose run --rm -T captop --once || true"); !regexp.MustCompile(pattern).MatchString(text) {
+		t.Errorf("captop does not say %q:\n%s", pattern, text)
+	}
+}
+
+// TestBackupKilledInAContainer: the container that takes a backup is killed in the middle of it. The folder holds no backup
+// that is not one, and the next one is taken as if nothing had been.
+func TestBackupKilledInAContainer(t *testing.T) {
+	s := newStack(t, "captopkilled")
+	s.sh(t, "docker-compose up -d db_g1 db_g2")
+	ask := s.filled(t, "docker exec {db_g2} redis-cli --no-auth-warning -a {password} ")
+	s.sh(t, "for i in $(seq 50); do "+ask+"ping && break; sleep 0.2; done")
+	s.sh(t, ask+"debug populate 200 key 100 || "+ask+`eval "for i=1,200 do redis.call('set', 'key'..i, i) end" 0`)
+	s.sh(t, ask+"config set rdb-key-save-delay 50000") // ten seconds for the dump
+	s.sh(t, "docker-compose run -d --name "+s.project+"_taker captop backup take db_g2")
+	s.sh(t, "for i in $(seq 100); do "+ask+"info persistence | grep rdb_bgsave_in_progress:1 && exit; sleep 0.1; done; docker logs "+s.project+"_taker; exit 1")
+	s.sh(t, "docker kill "+s.project+"_taker && docker rm "+s.project+"_taker")
+	if out := s.sh(t, "docker-compose run --rm -T captop backup list"); strings.Contains(out, ".rdb") {
+		t.Errorf("a backup that was killed is listed:\n%s", out)
+	}
+	s.sh(t, ask+"config set rdb-key-save-delay 0")
+	s.sh(t, "docker-compose run --rm -T captop backup take db_g2")
+	s.sh(t, "docker-compose run --rm -T captop backup verify")
+	if out := s.sh(t, "ls $(docker volume inspect -f '{{.Mountpoint}}' "+s.project+"_backups)"); strings.Contains(out, "partial") || strings.Count(out, ".rdb\n") != 1 {
+		t.Errorf("the folder holds\n%s", out)
+	}
+}
+
 // goesOn waits until a write that begins now is acknowledged.
 func (l *ledger) goesOn(t *testing.T) {
 	t.Helper()
@@ -166,6 +208,7 @@ func (s *stack) filled(t *testing.T, line string) string {
 	t.Helper()
 	for _, name := range []string{"db_g1", "db_g2", "app_cp", "app_ap", "haproxy"} {
 		line = strings.ReplaceAll(line, "{"+name+"}", s.project+"_"+name+"_1")
+		line = strings.ReplaceAll(line, "{"+name+" 2}", s.project+"_"+name+"_2")
 	}
 	if strings.Contains(line, "{pid}") {
 		pid, err := exec.Command("docker", "inspect", "-f", "{{.State.Pid}}", s.project+"_db_g2_1").Output()

@@ -71,6 +71,7 @@ var arrows = map[string][]string{
 	"captop/service":         {},
 	"captop/service/node":    {"captop/service", "captop/service/node", "captop/service/layout"},
 	"captop/service/layout":  {"captop/service"},
+	"captop/service/cache":   {"captop/service"},
 	"captop/service/sharded": {"captop/service", "captop/service/layout"},
 	"captop/service/cp":      {"captop/service", "captop/service/node", "captop/service/layout"},
 	"captop/service/ap":      {"captop/service", "captop/service/node", "captop/service/layout"},

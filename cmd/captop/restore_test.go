@@ -12,6 +12,7 @@ import (
 	"captop/service"
 	"captop/service/api"
 	"captop/service/node/nodetest"
+	"captop/tui/tmuxtest"
 )
 
 // redisNodes are two real nodes, each with AOF, data of its own, and a port on the loopback interface.
@@ -84,7 +85,9 @@ func TestRestoreCommands(t *testing.T) {
 	}
 }
 
-func restoresByCommand(t *testing.T, nodes redisNodes) {
+// serve runs both services on the nodes.
+func (n redisNodes) serve(t *testing.T) served {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "capd")
 	if out, err := exec.Command("go", "build", "-o", binary, "captop/cmd/capd").CombinedOutput(); err != nil {
 		t.Fatalf("building capd: %v\n%s", err, out)
@@ -92,45 +95,99 @@ func restoresByCommand(t *testing.T, nodes redisNodes) {
 	start := func(mode string) string {
 		address := nodetest.FreeAddr(t)
 		daemon := exec.Command(binary, "--mode", mode)
-		daemon.Env = append(os.Environ(), "LISTEN_ADDR="+address, "DB_G1_URL="+nodes.url[service.G1], "DB_G2_URL="+nodes.url[service.G2])
+		daemon.Env = append(os.Environ(), "LISTEN_ADDR="+address, "DB_G1_URL="+n.url[service.G1], "DB_G2_URL="+n.url[service.G2])
 		if err := daemon.Start(); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
 		return "http://" + address
 	}
-	services := []string{start("cp"), start("ap")}
-	each := func(what string, do func(c *api.Client) error) {
-		t.Helper()
-		for _, url := range services {
-			// A session of its own each time: one that has written refuses to read what went back in time.
-			c, err := api.NewClient(url, "", nil), error(nil)
-			for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
-				if err = do(c); err == nil {
-					break
-				}
-			}
-			if err != nil {
-				t.Fatalf("%s: %v", what, err)
+	return served{cp: start("cp"), ap: start("ap")}
+}
+
+// served are the URLs of the two services.
+type served struct{ cp, ap string }
+
+// each does a thing with each service until it works.
+func (s served) each(t *testing.T, what string, do func(c *api.Client) error) {
+	t.Helper()
+	for _, url := range []string{s.cp, s.ap} {
+		// A session of its own each time: one that has written refuses to read what went back in time.
+		c, err := api.NewClient(url, "", nil), error(nil)
+		for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(50 * time.Millisecond) {
+			if err = do(c); err == nil {
+				break
 			}
 		}
-	}
-	write := func(value string) {
-		t.Helper()
-		each("writing", func(c *api.Client) error { _, err := c.Write(t.Context(), "k", []byte(value)); return err })
-	}
-	reads := func(value string) {
-		t.Helper()
-		for _, at := range []string{service.G1, service.G2} {
-			each("reading at "+at, func(c *api.Client) error {
-				got, err := c.Read(t.Context(), "k", service.ReadOptions{Node: at})
-				if err == nil && got.Value.Value != value {
-					err = fmt.Errorf("it is %q, wanted %q", got.Value.Value, value)
-				}
-				return err
-			})
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
 		}
 	}
+}
+
+// writes sets the one key.
+func (s served) writes(t *testing.T, value string) {
+	t.Helper()
+	s.each(t, "writing", func(c *api.Client) error { _, err := c.Write(t.Context(), "k", []byte(value)); return err })
+}
+
+// reads waits until the key has a value at both nodes.
+func (s served) reads(t *testing.T, value string) {
+	t.Helper()
+	for _, at := range []string{service.G1, service.G2} {
+		s.each(t, "reading at "+at, func(c *api.Client) error {
+			got, err := c.Read(t.Context(), "k", service.ReadOptions{Node: at})
+			if err == nil && got.Value.Value != value {
+				err = fmt.Errorf("it is %q, wanted %q", got.Value.Value, value)
+			}
+			return err
+		})
+	}
+}
+
+// TestRestoreFromTheScreen: a backup goes back into a node that was lost, and is taken back, by keys alone.
+func TestRestoreFromTheScreen(t *testing.T) {
+	binary := captopBinary(t)
+	for what, start := range map[string]func(*testing.T) redisNodes{"containers": startRedisContainers, "processes": startRedisProcesses} {
+		t.Run(what, func(t *testing.T) {
+			nodes := start(t)
+			pair := nodes.serve(t)
+			pair.writes(t, "old")
+			pair.reads(t, "old")
+			s := tmuxtest.Start(t, 120, 40, t.TempDir(), fmt.Sprintf("XDG_CONFIG_HOME=$PWD XDG_STATE_HOME=$PWD %s --cp %s --ap %s --g1 %s --g2 %s",
+				binary, pair.cp, pair.ap, nodes.url[service.G1], nodes.url[service.G2]))
+			s.Wait("All is well")
+			s.Keys("6")
+			s.Wait("no folder of backups yet")
+			s.Keys("A")
+			s.Wait("ARMED")
+			s.Keys("t")
+			s.Wait("DONE  back up db_g1 and db_g2", "OK      db_g2")
+			s.Keys("Escape")
+			s.Gone("DONE")
+			pair.writes(t, "new")
+			nodes.stop(service.G2)
+			s.Wait("3/4 up")
+			s.Keys("R")
+			s.Wait("restore db_g2?", "Type db_g2 to confirm")
+			s.Keys("d", "b", "_", "g", "2", "Enter")
+			s.Wait("DONE  restore db_g2", "db_g2 is settled and holds 2 keys")
+			s.Keys("Escape")
+			s.Gone("DONE")
+			pair.reads(t, "new")
+			s.Keys("u")
+			s.Wait("undo db_g2?", "Type db_g2 to confirm")
+			s.Keys("d", "b", "_", "g", "2", "Enter")
+			s.Wait("DONE  undo db_g2")
+			pair.reads(t, "new")
+			s.Keys("q")
+			s.Wait(tmuxtest.Prompt)
+		})
+	}
+}
+
+func restoresByCommand(t *testing.T, nodes redisNodes) {
+	pair := nodes.serve(t)
 	state := t.TempDir()
 	t.Setenv("XDG_STATE_HOME", state)
 	expect := func(wantCode int, want string, args ...string) string {
@@ -143,10 +200,10 @@ func restoresByCommand(t *testing.T, nodes redisNodes) {
 		}
 		return out
 	}
-	write("old")
-	reads("old")
+	pair.writes(t, "old")
+	pair.reads(t, "old")
 	expect(0, "db_g2: verified", "take")
-	write("new")
+	pair.writes(t, "new")
 	expect(exitUsage, "give the node", "restore")
 	expect(exitUsage, "is no node", "restore", "db_g3")
 	expect(1, "there is nothing to finish", "restore", "--resume")
@@ -158,13 +215,13 @@ func restoresByCommand(t *testing.T, nodes redisNodes) {
 	expect(1, "there is no restore to take back", "undo", "--yes")
 	nodes.stop(service.G2)
 	expect(0, "done: restore of db_g2 in ", "restore", "db_g2", "--yes")
-	reads("new")
+	pair.reads(t, "new")
 	expect(0, "done: undo of db_g2 in ", "undo", "--yes")
-	reads("new")
+	pair.reads(t, "new")
 	expect(0, "done: restore of db_g1 and db_g2 in ", "restore", "--both", "--yes")
-	reads("old")
+	pair.reads(t, "old")
 	expect(0, "done: undo of db_g1 and db_g2 in ", "undo", "--yes")
-	reads("new")
+	pair.reads(t, "new")
 	text, err := os.ReadFile(filepath.Join(state, "captop", "journal.jsonl"))
 	if err != nil || strings.Count(string(text), `"outcome":"done"`) != 4 {
 		t.Errorf("the journal is %s, %v", text, err)

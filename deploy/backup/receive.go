@@ -42,7 +42,7 @@ func (s Store) receive(ctx context.Context, address, path string, progress func(
 	if err != nil {
 		return cause(ctx, err)
 	}
-	if err := s.roomFor(size); err != nil {
+	if err := s.RoomFor(size); err != nil {
 		return err
 	}
 	progress(fmt.Sprintf("fetching %.1f MB", float64(size)/1e6))
@@ -146,8 +146,8 @@ func askForDump(conn net.Conn, in *bufio.Reader) (int64, error) {
 	return size, nil
 }
 
-// roomFor says no before a disk is filled, with a twentieth of it left to others.
-func (s Store) roomFor(size int64) error {
+// RoomFor gives ErrNoSpace where so many bytes more would fill the disk; a twentieth of it is left to others.
+func (s Store) RoomFor(size int64) error {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(s.Dir, &disk); err != nil {
 		return fmt.Errorf("asking how much room there is: %w", err)

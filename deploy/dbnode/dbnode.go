@@ -24,6 +24,7 @@ type Standing struct {
 	AOF            bool
 	Cluster        bool
 	Keys           int64         // in all databases
+	Bytes          int64         // that its AOF takes on disk; where it has none, its keys and values in memory; 0 where it does not tell
 	Loaded         int64         // keys in the dump that it began with, those included that had expired; -1 where it does not tell (before Redis 7)
 	Primary        string        // of a replica: host:port
 	LinkUp         bool          // of a replica: it follows its primary
@@ -107,6 +108,11 @@ func read(info string) (Standing, error) {
 		}
 		s.Loaded = loaded + expired
 	}
+	size := "used_memory_dataset"
+	if s.AOF {
+		size = "aof_current_size"
+	}
+	s.Bytes, _ = strconv.ParseInt(fields[size], 10, 64)
 	s.Keys, err = countKeys(fields)
 	return s, err
 }

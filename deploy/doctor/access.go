@@ -27,14 +27,14 @@ func lookTokens(ctx context.Context, r *round, v *verdict) {
 		})
 	})
 	if len(r.eyes.Targets.Edges) == 0 {
-		v.cannot("captop doctor tokens --cp URL --ap URL", "no address of a service is known, so none could be asked")
+		v.cannot("captop doctor tokens --edge https://NAME, the address that clients use", "the address that clients use is not known, so nobody could ask there")
 	}
 	for _, edge := range r.eyes.Targets.Edges {
 		// A key that nobody has: what is asked is who may ask.
 		answer, err := r.get(ctx, strings.TrimRight(secured(ctx, r, edge), "/")+"/read/captop-doctor")
 		switch {
 		case err != nil:
-			v.cannot("captop doctor tokens --cp URL --ap URL", "%s cannot be asked: %v", edge, err)
+			v.cannot("captop doctor tokens --edge https://NAME, the address that clients use", "%s cannot be asked: %v", edge, err)
 		case answer.Status == http.StatusUnauthorized:
 			v.pass("%s answers 401 without a token", edge)
 		case answer.Status == http.StatusOK || answer.Status == http.StatusNotFound:

@@ -200,7 +200,7 @@ func runOne(t *testing.T, name string, eyes Eyes) Result {
 	return Run(t.Context(), eyes, lines, func(Result) {})[0]
 }
 
-// unseeable is what nobody can tell on one host.
+// unseeable is what cannot pass on one host.
 const unseeable = "zones"
 
 func TestGoodStackPasses(t *testing.T) {

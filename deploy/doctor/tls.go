@@ -62,7 +62,7 @@ func redirects(answer Response) bool {
 // edges calls look with every edge that speaks TLS, and says of the others that they do not.
 func (r *round) edges(ctx context.Context, v *verdict, look func(address string)) {
 	if len(r.eyes.Targets.Edges) == 0 {
-		v.cannot(howToEdge, "no address of a service is known")
+		v.cannot(howToEdge, "the address that clients use is not known")
 	}
 	done := map[string]bool{}
 	for _, edge := range r.eyes.Targets.Edges {
@@ -148,7 +148,7 @@ func alerted(err error) bool {
 // on port 80 nothing is answered in the clear.
 func lookRedirect(ctx context.Context, r *round, v *verdict) {
 	if len(r.eyes.Targets.Edges) == 0 {
-		v.cannot(howToEdge, "no address of a service is known")
+		v.cannot(howToEdge, "the address that clients use is not known")
 	}
 	for _, edge := range r.eyes.Targets.Edges {
 		plain := edge

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"captop/deploy/backup"
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
 )
@@ -17,6 +19,7 @@ import (
 func (r *Restorer) check(ctx context.Context, record *Record) error {
 	var reasons []string
 	add := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
+	var size int64
 	for _, n := range record.Nodes {
 		part, err := r.part(ctx, n.Name)
 		if err != nil {
@@ -34,6 +37,12 @@ func (r *Restorer) check(ctx context.Context, record *Record) error {
 		}
 		if why := r.checkTarget(ctx, n, part); why != "" {
 			add("%s", why)
+		}
+		size += n.bytes
+	}
+	if record.Kind == Restore {
+		if err := r.Store.RoomFor(size); errors.Is(err, backup.ErrNoSpace) { // a folder that is not there yet is made later
+			add("the safety copy: %v; captop backup prune removes old ones", err)
 		}
 	}
 	if !record.Both {
@@ -85,6 +94,7 @@ func (r *Restorer) checkTarget(ctx context.Context, n *Node, part stack.Part) st
 		return n.Name + " is a replica: restore its primary"
 	}
 	n.RunBefore, n.KeysBefore, n.version = standing.RunID, standing.Keys, standing.Version
+	n.bytes = standing.Bytes
 	n.Files = askFiles(ctx, client, standing.AOF, standing.Version)
 	return ""
 }

@@ -81,6 +81,7 @@ type Node struct {
 	KeysAfter    int64     `json:"keys_after"` // that clients know, at the end of all
 
 	version  string // of the Redis that it ran before
+	bytes    int64  // that its data takes at least; 0 where it does not run
 	replaced bool   // the replacing was begun by this process
 }
 

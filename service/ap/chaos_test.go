@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/cache"
 )
 
 // TestAnswersAndConvergesUnderFaults is the proof of what AP promises: while servers are killed, paused, cut off, reset
@@ -25,6 +26,25 @@ func TestAnswersAndConvergesUnderFaults(t *testing.T) {
 	c := newChaos(t, seed, p, func(name string) *instance { return p.start(t, name) })
 	c.run(length, c.fault)
 	c.finish()
+}
+
+// TestCacheUnderFaults proves the same of instances that answer reads from memory for a while.
+func TestCacheUnderFaults(t *testing.T) {
+	length, seed := chaosSettings(t)
+	p := newPair(t)
+	c := newChaos(t, seed, p, func(name string) *instance {
+		s := p.ready(t, name)
+		cached, err := cache.New(s, 300*time.Millisecond, time.Second, time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &instance{cached, []*Store{s}}
+	})
+	c.run(length, c.fault)
+	c.finish()
+	if c.cached.Load() < c.reads.Load()/20 {
+		t.Errorf("%d of %d reads were answered from memory", c.cached.Load(), c.reads.Load())
+	}
 }
 
 func chaosSettings(t *testing.T) (length time.Duration, seed uint64) {
@@ -99,6 +119,7 @@ type chaos struct {
 	present   atomic.Pointer[string] // the fault that is on
 
 	writes, reads atomic.Int64
+	cached        atomic.Int64 // of the reads
 	mu            sync.Mutex
 	worst         time.Duration
 	worstBound    time.Duration
@@ -239,6 +260,9 @@ func (c *chaos) read(s service.Store, k int) {
 		return
 	}
 	c.reads.Add(1)
+	if v.Cached {
+		c.cached.Add(1)
+	}
 	n, err := strconv.Atoi(v.Value)
 	if err != nil {
 		c.t.Errorf("read %q", v.Value)

@@ -26,6 +26,7 @@ type metrics struct {
 	latency      *prometheus.HistogramVec
 	answers      [2]answered // of reads and writes
 	inFlight     prometheus.Gauge
+	cached       prometheus.Counter
 	rateLimited  prometheus.Counter
 	authFailures prometheus.Counter
 }
@@ -46,6 +47,8 @@ func newMetrics(store service.Store, options Options, draining func() bool) *met
 			Help: "Time from a request's headers to its answer.", Buckets: latencyBuckets}, []string{"mode", "operation"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "app_requests_in_flight",
 			Help: "Requests being answered now, on every route."}),
+		cached: prometheus.NewCounter(prometheus.CounterOpts{Name: "app_cached_reads_total",
+			Help: "Reads answered from the instance's own memory (AP_CACHE_MS)."}),
 		rateLimited: prometheus.NewCounter(prometheus.CounterOpts{Name: "app_rate_limited_total",
 			Help: "Reads and writes refused by a rate limit."}),
 		authFailures: prometheus.NewCounter(prometheus.CounterOpts{Name: "app_auth_failures_total",
@@ -61,7 +64,7 @@ func newMetrics(store service.Store, options Options, draining func() bool) *met
 	drain := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "app_draining",
 		Help: "1 while the instance is stopping."}, func() float64 { return number(draining()) })
 
-	m.registry.MustRegister(m.requests, m.latency, m.inFlight, m.rateLimited, m.authFailures, info, staleness, drain,
+	m.registry.MustRegister(m.requests, m.latency, m.inFlight, m.cached, m.rateLimited, m.authFailures, info, staleness, drain,
 		newNodeCollector(store), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	// Present from the start, so that a rate has two samples before the first failure.

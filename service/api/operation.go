@@ -120,6 +120,9 @@ func (s *Server) read(c *call) (any, error) {
 		return nil, err
 	}
 	c.version, c.nodes, c.size = value.Version, []string{value.Node}, len(value.Value)
+	if value.Cached {
+		s.metrics.cached.Inc()
+	}
 	return ReadBody{Value: value, ReadYourWrites: s.readYourWrites(wrote, value.Version)}, nil
 }
 

@@ -44,6 +44,7 @@ type stage struct {
 	options  Options
 	g1, g2   *lab.Process
 	cp, ap   *lab.Process
+	cached   *lab.Process // app_ap that answers reads from memory for a second
 	webdis   *lab.Process
 	floorURL string
 	scratch  *lab.Process // a Redis for redis-benchmark's writes, which nobody carries to a peer
@@ -61,6 +62,7 @@ const (
 	cpRead      = "CP reads"
 	apWrite     = "AP writes"
 	apRead      = "AP reads"
+	apCached    = "AP reads, AP_CACHE_MS=1000"
 )
 
 // Run measures, and gives the table as Markdown.
@@ -120,6 +122,9 @@ func (s *stage) start(ctx context.Context) (err error) {
 	if s.ap, err = s.Capd("app_ap", binary, service.ModeAP, s.g1.RedisURL(), s.g2.RedisURL()); err != nil {
 		return err
 	}
+	if s.cached, err = s.Capd("app_ap_cached", binary, service.ModeAP, s.g1.RedisURL(), s.g2.RedisURL(), "AP_CACHE_MS=1000"); err != nil {
+		return err
+	}
 	return s.settle(ctx)
 }
 
@@ -142,7 +147,7 @@ const patience = 2 * time.Minute
 // settle waits until both services are well and have nothing left to carry, so that no row pays for another.
 func (s *stage) settle(ctx context.Context) error {
 	begun := time.Now()
-	for _, p := range []*lab.Process{s.cp, s.ap} {
+	for _, p := range []*lab.Process{s.cp, s.ap, s.cached} {
 		if err := await(ctx, p.URL()); err != nil {
 			return err
 		}
@@ -186,6 +191,7 @@ func (s *stage) rows(ctx context.Context) ([]*row, error) {
 		{webdisWrite, floorWrite, s.webdis.URL(), bench.Webdis, 0}, {webdisRead, floorRead, s.webdis.URL(), bench.Webdis, 1},
 		{cpWrite, floorWrite, s.cp.URL(), bench.Capd, 0}, {cpRead, floorRead, s.cp.URL(), bench.Capd, 1},
 		{apWrite, floorWrite, s.ap.URL(), bench.Capd, 0}, {apRead, floorRead, s.ap.URL(), bench.Capd, 1},
+		{apCached, floorRead, s.cached.URL(), bench.Capd, 1},
 	} {
 		target, err := bench.NewTarget(r.name, r.dialect, "", r.url)
 		if err != nil {

@@ -38,7 +38,7 @@ func TestProcesses(t *testing.T) {
 		"redis-published", "published-ports", "redis-maxclients", "redis-maxmemory", "redis-aof", "log-level", "log-rotation", "clock-skew", "kernel-somaxconn")
 	wanted["tls-hsts"] = doctor.Fail            // capd leaves that to the edge
 	wanted["health-checks"] = doctor.CannotTell // nobody checks a plain process that we know of
-	wanted["zones"] = doctor.CannotTell
+	wanted["zones"] = doctor.Fail
 	if os.Getuid() == 0 {
 		wanted["non-root"], wanted["no-new-privileges"] = doctor.Fail, doctor.Fail
 	}
