@@ -21,7 +21,7 @@ const (
 	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
 	batchKeys   = 64
 	batchBytes  = 256 << 10
-	takeBuckets = 4
+	takeBuckets = 2
 	// handKeys and handBytes bound what waits to be handed over.
 	handKeys  = 4096
 	handBytes = 4 << 20
@@ -195,7 +195,7 @@ func (f *flow) carryItems(ctx context.Context, items []item) error {
 	if err := merge(ctx, target, items); err != nil {
 		return fmt.Errorf("merging into the peer: %w", err)
 	}
-	if err := clearMarks(ctx, source, items); err != nil {
+	if _, err := pipelined(ctx, source, clearing(items)); err != nil {
 		return fmt.Errorf("clearing marks: %w", err)
 	}
 	return nil
@@ -257,25 +257,21 @@ func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buck
 	return errors.Join(err, <-other)
 }
 
-// carrySome carries a few buckets at a time: no node is kept from its other callers for long.
+// carrySome carries a few buckets at a time: no node is kept from its other callers for long. What is done with goes to
+// the source together with the question for what comes next.
 func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
-	for buckets != 0 {
+	var items []item
+	for buckets != 0 || len(items) > 0 {
 		var some uint64
 		for ; buckets != 0 && bits.OnesCount64(some) < takeBuckets; buckets &= buckets - 1 {
 			some |= buckets & -buckets
 		}
-		items, err := take(ctx, source, some)
-		if err != nil {
-			return fmt.Errorf("taking what is dirty: %w", err)
-		}
-		if len(items) == 0 {
-			continue
+		var err error
+		if items, err = clearAndTake(ctx, source, items, some); err != nil {
+			return fmt.Errorf("clearing marks and taking what is dirty: %w", err)
 		}
 		if err := merge(ctx, target, items); err != nil {
 			return fmt.Errorf("merging into the peer: %w", err)
-		}
-		if err := clearMarks(ctx, source, items); err != nil {
-			return fmt.Errorf("clearing marks: %w", err)
 		}
 		// There may be more in these, or writes that came meanwhile; the first bucket without marks ends it.
 		var more uint64
@@ -287,8 +283,10 @@ func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, 
 	return nil
 }
 
-func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]item, error) {
-	var calls []scriptCall
+// clearAndTake clears the marks of items that are done, and takes the oldest that are dirty in the buckets.
+func clearAndTake(ctx context.Context, source *node.Incarnation, done []item, buckets uint64) ([]item, error) {
+	calls := clearing(done)
+	cleared := len(calls)
 	for left := buckets; left != 0; left &= left - 1 {
 		b := bits.TrailingZeros64(left)
 		calls = append(calls, scriptCall{takeScript, []string{layout.APDirty(b)}, []any{batchKeys, batchBytes, layout.APRegisters(b)}})
@@ -298,7 +296,7 @@ func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]item
 		return nil, err
 	}
 	var items []item
-	for _, reply := range replies {
+	for _, reply := range replies[cleared:] {
 		if items, err = readTaken(items, reply); err != nil {
 			return nil, err
 		}
@@ -308,17 +306,13 @@ func take(ctx context.Context, source *node.Incarnation, buckets uint64) ([]item
 
 func readTaken(items []item, reply any) ([]item, error) {
 	parts, ok := reply.([]any)
-	if !ok || len(parts) == 0 {
-		return nil, fmt.Errorf("unexpected answer %T", reply)
+	if !ok || len(parts)%4 != 1 {
+		return nil, fmt.Errorf("unexpected answer %T of %d parts", reply, len(parts))
 	}
-	clock, _ := parts[0].(string)
-	for _, part := range parts[1:] {
-		fields, _ := part.([]any)
-		if len(fields) != 4 {
-			return nil, fmt.Errorf("unexpected item %v", part)
-		}
-		x := texts(fields)
-		items = append(items, item{x[0], x[1], x[2], x[3], number(clock)})
+	x := texts(parts)
+	clock := number(x[0])
+	for x = x[1:]; len(x) > 0; x = x[4:] {
+		items = append(items, item{x[0], x[1], x[2], x[3], clock})
 	}
 	return items, nil
 }
@@ -337,18 +331,37 @@ func merge(ctx context.Context, target *node.Incarnation, items []item) error {
 	return err
 }
 
-func clearMarks(ctx context.Context, source *node.Incarnation, items []item) error {
+// clearing puts items in the order of their buckets, and gives the calls that clear their marks.
+func clearing(items []item) []scriptCall {
+	slices.SortFunc(items, func(a, b item) int { return layout.Bucket(a.key) - layout.Bucket(b.key) })
 	var calls []scriptCall
 	for some := range slices.Chunk(items, batchKeys) {
-		keys, args := make([]string, 0, 2*len(some)), make([]any, 0, 4*len(some))
-		for _, x := range some {
-			keys = append(keys, layout.APDirty(layout.Bucket(x.key)), layout.APRegister(x.key))
-			args = append(args, x.key, x.at, x.origin, x.taken)
+		call := scriptCall{script: clearScript, args: make([]any, 0, 6*len(some))}
+		for len(some) > 0 {
+			bucket, n := layout.Bucket(some[0].key), 1
+			for n < len(some) && layout.Bucket(some[n].key) == bucket {
+				n++
+			}
+			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), appendMarks(call.args, bucket, some[:n])
+			some = some[n:]
 		}
-		calls = append(calls, scriptCall{clearScript, keys, args})
+		calls = append(calls, call)
 	}
-	_, err := pipelined(ctx, source, calls)
-	return err
+	return calls
+}
+
+// appendMarks adds what the script is told of the items of one bucket. Of the times at which they were taken the first
+// stands for all: that makes a mark older at most, and so a bound larger.
+func appendMarks(args []any, bucket int, items []item) []any {
+	taken := items[0].taken
+	for _, x := range items {
+		taken = min(taken, x.taken)
+	}
+	args = append(args, layout.APRegisters(bucket), taken, len(items))
+	for _, x := range items {
+		args = append(args, x.key, x.at, x.origin)
+	}
+	return args
 }
 
 // scriptCall is one call of a script.
@@ -361,6 +374,9 @@ type scriptCall struct {
 // pipelined runs several scripts in one round trip, and once more where the node did not know one: all of them may be
 // repeated.
 func pipelined(ctx context.Context, inc *node.Incarnation, calls []scriptCall) ([]any, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
 	replies := make([]any, len(calls))
 	run := func(send func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd) error {
 		return inc.Do(ctx, func(client *redis.Client) error {

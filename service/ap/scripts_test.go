@@ -114,22 +114,22 @@ func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 	if got := mark(t, c, "k"); got != first || first == 0 {
 		t.Errorf("a second write moved the mark from %d to %d", first, got)
 	}
-	batch, err := take(ctx, source, 1<<layout.Bucket("k"))
+	batch, err := clearAndTake(ctx, source, nil, 1<<layout.Bucket("k"))
 	if err != nil || len(batch) != 1 || batch[0].value != "2" {
 		t.Fatalf("took %+v, %v", batch, err)
 	}
 	mustWrite(t, s, "k", "3")
-	if err := clearMarks(ctx, source, batch); err != nil {
+	if _, err := clearAndTake(ctx, source, batch, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := mark(t, c, "k"); got <= first || got != batch[0].taken {
 		t.Errorf("the mark of a key written again is %d, want %d", got, batch[0].taken)
 	}
-	batch, err = take(ctx, source, 1<<layout.Bucket("k"))
+	batch, err = clearAndTake(ctx, source, nil, 1<<layout.Bucket("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := clearMarks(ctx, source, batch); err != nil {
+	if _, err := clearAndTake(ctx, source, batch, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := mark(t, c, "k"); got != 0 {
@@ -154,7 +154,7 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	batch, err := take(ctx, source, 1<<layout.Bucket("k"))
+	batch, err := clearAndTake(ctx, source, nil, 1<<layout.Bucket("k"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 	if err := merge(ctx, target, batch); err != nil {
 		t.Fatal(err)
 	}
-	if err := clearMarks(ctx, source, batch); err != nil {
+	if _, err := clearAndTake(ctx, source, batch, 0); err != nil {
 		t.Fatal(err)
 	}
 	awaitValue(t, alive, "db_g2", "k", "2")

@@ -1,18 +1,27 @@
 -- Clears the marks of registers that the peer has, unless they were written again since they were taken: then the
 -- oldest write that the peer lacks is younger than the taking.
--- KEYS: for each register, its bucket's dirty set and itself. ARGV: for each, key, stamp, origin, and this node's clock
--- when it was taken.
-for i = 1, #KEYS / 2 do
-  local dirty, register = KEYS[2 * i - 1], KEYS[2 * i]
-  local key, t, o, taken = ARGV[4 * i - 3], ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]
-  local stored = redis.call('HMGET', register, 't', 'o')
-  if stored[1] == t and stored[2] == o then
-    redis.call('ZREM', dirty, key)
-  else
-    local score = redis.call('ZSCORE', dirty, key)
-    if score and tonumber(score) < tonumber(taken) then
-      redis.call('ZADD', dirty, taken, key)
+-- KEYS: dirty sets of buckets. ARGV, for each: the prefix of its registers, this node's clock when they were taken, and
+-- how many; then of each of these its key, stamp, and origin.
+local at = 1
+for _, dirty in ipairs(KEYS) do
+  local prefix, taken, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  local carried = {}
+  at = at + 3
+  for _ = 1, count do
+    local key = ARGV[at]
+    local stored = redis.call('HMGET', prefix .. key, 't', 'o')
+    if stored[1] == ARGV[at + 1] and stored[2] == ARGV[at + 2] then
+      carried[#carried + 1] = key
+    else
+      local score = redis.call('ZSCORE', dirty, key)
+      if score and tonumber(score) < tonumber(taken) then
+        redis.call('ZADD', dirty, taken, key)
+      end
     end
+    at = at + 3
+  end
+  if #carried > 0 then
+    redis.call('ZREM', dirty, unpack(carried))
   end
 end
 return 1
