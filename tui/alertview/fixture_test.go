@@ -7,10 +7,11 @@ import (
 
 	"captop/probes"
 	"captop/probes/alerts"
+	"captop/tui/frametest"
 )
 
 // noon is the time of all fixtures.
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+var noon = frametest.Noon
 
 // situations are the states that the screen has to show well.
 var situations = map[string]func() *probes.Snapshot{

@@ -1,11 +1,8 @@
 package eventview
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,18 +11,15 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"captop/probes"
-	"captop/tui/cell"
+	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
 	"captop/tui/theme"
 )
 
-var update = flag.Bool("update", false, "write the golden frames anew")
+var noon = frametest.Noon
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-
-// sizes are the rooms that terminals of 80x24, 120x40 and 200x50 leave.
-var sizes = [][2]int{{80, 22}, {120, 38}, {200, 48}}
+var sizes = frametest.Sizes
 
 func event(ago time.Duration, severity probes.Severity, kind, target, text string) probes.Event {
 	return probes.Event{At: noon.Add(-ago), Severity: severity, Kind: kind, Target: target, Text: text}
@@ -105,41 +99,13 @@ func (s *seat) press(names ...string) {
 func (s *seat) check() string {
 	s.t.Helper()
 	lines := s.s.Draw(s.c)
-	if len(lines) != s.c.Height {
-		s.t.Fatalf("%d lines in a room of %d", len(lines), s.c.Height)
-	}
-	for i, line := range lines {
-		if got := cell.Width(line); got > s.c.Width {
-			s.t.Fatalf("line %d has %d cells in a room of %d: %q", i+1, got, s.c.Width, ansi.Strip(line))
-		}
-		if strings.ContainsAny(ansi.Strip(line), "\x1b\x07\n\t\u202e") || strings.Contains(line, "\x1b]") || strings.Contains(line, "\x1b[2J") {
-			s.t.Fatalf("line %d would steer the terminal: %q", i+1, line)
-		}
-	}
+	frametest.Fits(s.t, lines, s.c.Width, s.c.Height)
 	return ansi.Strip(strings.Join(lines, "\n"))
 }
 
 func golden(t *testing.T, name, frame string) {
 	t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	var lines []string
-	for _, line := range strings.Split(frame, "\n") {
-		lines = append(lines, strings.TrimRight(line, " "))
-	}
-	got := strings.Join(lines, "\n") + "\n"
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("the frame differs from %s; go test ./tui/eventview -update writes it anew\n%s", path, got)
-	}
+	frametest.Golden(t, name+".txt", frame+"\n")
 }
 
 func TestGoldenFrames(t *testing.T) {

@@ -16,18 +16,13 @@ import (
 	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
-	"captop/tui/theme"
 )
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+var noon = frametest.Noon
 
-// sizes are the rooms that the root leaves on the terminals that captop has to look right on.
-var sizes = [][2]int{{80, 22}, {120, 38}, {200, 48}}
+var sizes = frametest.Sizes
 
-func contextOf(width, height int) screen.Context {
-	return screen.Context{Context: context.Background(), Now: noon, Width: width, Height: height, Keys: keys.Default(),
-		Theme: theme.New(theme.Dark, false, func(string) string { return "" })}
-}
+func contextOf(width, height int) screen.Context { return frametest.Context(width, height) }
 
 const evil = "\x1b[2J\x1b[31mred\r\n\t漢字漢字 \u202e\x00\xff and much longer than anybody would ever want to read on a screen of any size whatsoever, " +
 	"for it goes on and on until no terminal in the house has room for it and the tired person gives up"

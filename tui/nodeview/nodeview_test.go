@@ -18,17 +18,16 @@ import (
 	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
-	"captop/tui/theme"
 )
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+var noon = frametest.Noon
 
-// sizes are the rooms that the root leaves on the terminals that captop has to look right on.
-var sizes = [][2]int{{80, 22}, {120, 38}, {200, 48}}
+var sizes = frametest.Sizes
 
 func contextOf(s *probes.Snapshot, width, height int) screen.Context {
-	return screen.Context{Context: context.Background(), Snapshot: s, Now: noon, Width: width, Height: height, Keys: keys.Default(),
-		Theme: theme.New(theme.Dark, false, func(string) string { return "" })}
+	c := frametest.Context(width, height)
+	c.Snapshot = s
+	return c
 }
 
 func snapshot() *probes.Snapshot {
