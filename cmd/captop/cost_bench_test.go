@@ -416,7 +416,7 @@ func BenchmarkCostFirstFrame(b *testing.B) {
 	for range 20 {
 		began := time.Now()
 		p := startOnTerminal(b, 80, 24, nil, binary, args...)
-		p.await(b, "captop")
+		p.await(b, "configured stack") // before anything was asked of anybody
 		took = append(took, time.Since(began))
 		p.stop()
 	}

@@ -191,7 +191,7 @@ func defaults(ctx context.Context, exe string) (map[string]string, error) {
 		return nil, err
 	}
 	defer func() { _ = server.Process.Kill(); _ = server.Wait() }()
-	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Protocol: 2, DisableIdentity: true, MaxRetries: -1})
+	client := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1})
 	defer client.Close()
 	for {
 		config, err := client.ConfigGet(ctx, "*").Result()
