@@ -239,8 +239,8 @@ type count uint32
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (c *count) UnmarshalText(text []byte) error {
-	number, err := strconv.ParseUint(string(text), 10, 31)
-	if err != nil {
+	var number countOrNone
+	if err := number.UnmarshalText(text); err != nil {
 		return err
 	}
 	if number == 0 {

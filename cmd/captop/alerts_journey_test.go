@@ -31,8 +31,8 @@ func TestJourneyAlerts(t *testing.T) {
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	capd := filepath.Join(dir, "capd")
 	manager := alertmanagertest.Start(t)
-	s := tmuxtest.Start(t, 120, 40, dir, strings.Join([]string{"XDG_CONFIG_HOME=$PWD/home XDG_STATE_HOME=$PWD/home ./captop --cp", startCapd(t, capd, "cp", g1, g2),
-		"--ap", startCapd(t, capd, "ap", g1, g2), "--g1", g1.URL(), "--g2", g2.URL(), "--rules", rules, "--alertmanager", manager}, " "))
+	s := tmuxtest.Start(t, 120, 40, dir, strings.Join([]string{"XDG_CONFIG_HOME=$PWD/home XDG_STATE_HOME=$PWD/home ./captop --cp", startCapd(t, capd, "cp", g1.URL(), g2.URL()),
+		"--ap", startCapd(t, capd, "ap", g1.URL(), g2.URL()), "--g1", g1.URL(), "--g2", g2.URL(), "--rules", rules, "--alertmanager", manager}, " "))
 	s.Wait("All is well", "read-only")
 	g2.Kill()
 	s.Wait("db_g2 is down", "FIRING", "NodeAway")

@@ -147,10 +147,10 @@ func TestBenchWhatCannotBeMeasured(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("TOKENS_FILE", tokens)
-	guarded := startCapd(t, binary, "ap", pair.g1, pair.g2)
+	guarded := startCapd(t, binary, "ap", pair.g1.URL(), pair.g2.URL())
 	t.Setenv("TOKENS_FILE", "")
 	t.Setenv("RATE_LIMITS", "100 per hour")
-	limited := startCapd(t, binary, "ap", pair.g1, pair.g2)
+	limited := startCapd(t, binary, "ap", pair.g1.URL(), pair.g2.URL())
 	awaitSettled(t, guarded)
 	awaitSettled(t, limited)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

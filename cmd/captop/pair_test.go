@@ -11,12 +11,12 @@ import (
 	"captop/service/node/nodetest"
 )
 
-// startCapd runs a real capd until the test ends, and gives its URL.
-func startCapd(t *testing.T, binary, mode string, g1, g2 *nodetest.Server) string {
+// startCapd runs a real capd on nodes of these URLs until the test ends, and gives its URL.
+func startCapd(t *testing.T, binary, mode, g1, g2 string) string {
 	t.Helper()
 	addr := nodetest.FreeAddr(t)
 	daemon := exec.Command(binary, "--mode", mode)
-	daemon.Env = append(os.Environ(), "LISTEN_ADDR="+addr, "DB_G1_URL="+g1.URL(), "DB_G2_URL="+g2.URL())
+	daemon.Env = append(os.Environ(), "LISTEN_ADDR="+addr, "DB_G1_URL="+g1, "DB_G2_URL="+g2)
 	if err := daemon.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestRealPair(t *testing.T) {
 	}
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	args := []string{"--once", "--json", "--interval", "500ms", "--g1", g1.URL(), "--g2", g2.URL(),
-		"--cp", startCapd(t, binary, "cp", g1, g2), "--ap", startCapd(t, binary, "ap", g1, g2)}
+		"--cp", startCapd(t, binary, "cp", g1.URL(), g2.URL()), "--ap", startCapd(t, binary, "ap", g1.URL(), g2.URL())}
 	expect := func(want string, wantCode int) {
 		t.Helper()
 		var out string

@@ -73,7 +73,7 @@ func TestThroughPrometheus(t *testing.T) {
 		t.Fatalf("building capd: %v\n%s", err, out)
 	}
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
-	base, stop := startPrometheus(t, startCapd(t, binary, "cp", g1, g2), startCapd(t, binary, "ap", g1, g2))
+	base, stop := startPrometheus(t, startCapd(t, binary, "cp", g1.URL(), g2.URL()), startCapd(t, binary, "ap", g1.URL(), g2.URL()))
 	type seen struct {
 		Source   struct{ Kind, Name string }
 		Services []struct{ Name, Status string }

@@ -92,16 +92,7 @@ func (n redisNodes) serve(t *testing.T) served {
 	if out, err := exec.Command("go", "build", "-o", binary, "captop/cmd/capd").CombinedOutput(); err != nil {
 		t.Fatalf("building capd: %v\n%s", err, out)
 	}
-	start := func(mode string) string {
-		address := nodetest.FreeAddr(t)
-		daemon := exec.Command(binary, "--mode", mode)
-		daemon.Env = append(os.Environ(), "LISTEN_ADDR="+address, "DB_G1_URL="+n.url[service.G1], "DB_G2_URL="+n.url[service.G2])
-		if err := daemon.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = daemon.Process.Kill(); _ = daemon.Wait() })
-		return "http://" + address
-	}
+	start := func(mode string) string { return startCapd(t, binary, mode, n.url[service.G1], n.url[service.G2]) }
 	return served{cp: start("cp"), ap: start("ap")}
 }
 

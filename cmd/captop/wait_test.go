@@ -26,7 +26,7 @@ func startPair(t *testing.T) realPair {
 	}
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	return realPair{g1: g1, g2: g2, args: []string{"--interval", "250ms", "--g1", g1.URL(), "--g2", g2.URL(),
-		"--cp", startCapd(t, binary, "cp", g1, g2), "--ap", startCapd(t, binary, "ap", g1, g2)}}
+		"--cp", startCapd(t, binary, "cp", g1.URL(), g2.URL()), "--ap", startCapd(t, binary, "ap", g1.URL(), g2.URL())}}
 }
 
 // TestWaitAndCheck asks the real services on real nodes, while db_g2 dies and comes back.

@@ -18,6 +18,7 @@ func accessChecks() []check {
 }
 
 func lookTokens(ctx context.Context, r *round, v *verdict) {
+	const howToAsk = "captop doctor tokens --edge https://NAME, the address that clients use"
 	fix := "capd token NAME write >> secrets/tokens, set TOKENS_FILE=/run/secrets/captop/tokens, and " + r.compose("up -d app_cp app_ap")
 	r.each(ctx, v, services, func(u Unit) {
 		setting(v, u, "TOKENS_FILE", func(value string) {
@@ -27,14 +28,14 @@ func lookTokens(ctx context.Context, r *round, v *verdict) {
 		})
 	})
 	if len(r.eyes.Targets.Edges) == 0 {
-		v.cannot("captop doctor tokens --edge https://NAME, the address that clients use", "the address that clients use is not known, so nobody could ask there")
+		v.cannot(howToAsk, "the address that clients use is not known, so nobody could ask there")
 	}
 	for _, edge := range r.eyes.Targets.Edges {
 		// A key that nobody has: what is asked is who may ask.
 		answer, err := r.get(ctx, strings.TrimRight(secured(ctx, r, edge), "/")+"/read/captop-doctor")
 		switch {
 		case err != nil:
-			v.cannot("captop doctor tokens --edge https://NAME, the address that clients use", "%s cannot be asked: %v", edge, err)
+			v.cannot(howToAsk, "%s cannot be asked: %v", edge, err)
 		case answer.Status == http.StatusUnauthorized:
 			v.pass("%s answers 401 without a token", edge)
 		case answer.Status == http.StatusOK || answer.Status == http.StatusNotFound:
