@@ -43,7 +43,7 @@ func Diagnose(s *Snapshot) Verdict {
 	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
 		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
-		identityFindings, trafficFindings, partFindings, silenceFindings, clockFindings, versionFindings, targetFindings,
+		identityFindings, trafficFindings, partFindings, silenceFindings, refusalFindings, clockFindings, versionFindings, targetFindings,
 		alertmanagerFindings, partialFindings,
 	} {
 		if blind {

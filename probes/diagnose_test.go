@@ -112,6 +112,10 @@ func TestVerdicts(t *testing.T) {
 		{"no more clients", out(service.G2, Nonsense, "ERR max number of clients reached"), "g2_nonsense", Critical, true,
 			"takes no more clients (maxclients)"},
 		{"ap's clock is ahead", func(s *stack) { s.skew["app_ap"] = 5 * time.Second }, "ap_clock", Warning, false, "5s ahead of captop's"},
+		{"ap says that its clock is ahead", func(s *stack) {
+			s.skew["app_ap"], s.health["app_ap"].Status = time.Hour, api.StatusDegraded
+			s.health["app_ap"].WritesRefused = "this instance's clock is 1h0m0s ahead of db_g1; 500ms are allowed"
+		}, "ap_clock", Critical, false, "app_ap refuses every write, and answers reads: this instance's clock is 1h0m0s ahead of db_g1"},
 		{"cp's clock is behind", func(s *stack) { s.skew["app_cp"] = -time.Minute }, "cp_clock", Warning, false, "59s behind captop's"},
 		{"captop's clock is off", func(s *stack) { s.skew["app_cp"], s.skew["app_ap"] = time.Hour, time.Hour }, "captop_clock", Warning, false,
 			"The clock of this host"},

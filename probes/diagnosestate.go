@@ -235,12 +235,26 @@ func percent(share float64) string {
 	return fmt.Sprintf("%.0f %%", 100*share)
 }
 
-// clockFindings looks for clocks that tell another time than captop's. Where most do, the odd one is captop's.
+// refusalFindings tells of services that say that they refuse every write, and why.
+func refusalFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, svc := range s.Services {
+		if svc.WritesRefused != "" {
+			found = append(found, finding{situation: short(svc.Name) + "_clock", severity: Critical, of: member{svc.Name, svc.Mode, ""},
+				sentence: fmt.Sprintf("%s refuses every write, and answers reads: %s.", svc.Name, svc.WritesRefused),
+				next:     "Set the clock of its host (NTP). Behind HAProxy the other instances take its writes meanwhile."})
+		}
+	}
+	return found
+}
+
+// clockFindings looks for clocks that tell another time than captop's, and whose services do not know it. Where most do, the
+// odd one is captop's.
 func clockFindings(s *Snapshot) []finding {
 	var off []Service
 	asked := 0
 	for _, svc := range s.Services {
-		if svc.Reach.Contact != Up || svc.ClockSkew.Freshness(s.At, s.Poll) == FreshnessUnknown {
+		if svc.WritesRefused != "" || svc.Reach.Contact != Up || svc.ClockSkew.Freshness(s.At, s.Poll) == FreshnessUnknown {
 			continue
 		}
 		asked++

@@ -168,6 +168,7 @@ func TestNothingWorseStaysOK(t *testing.T) {
 			}
 		}
 		worse[svc+" clock ahead"] = func(s *stack) { s.skew[svc] = time.Minute }
+		worse[svc+" refuses writes"] = func(s *stack) { s.health[svc].WritesRefused = "its clock" }
 		worse[svc+" fails"] = func(s *stack) { s.growing[svc] = [2]int{10, 1} }
 		worse[svc+" says it drains"] = func(s *stack) { s.health[svc].Draining = true }
 		worse[svc+" other mode"] = func(s *stack) {

@@ -44,7 +44,7 @@ func use(svc *Service) int {
 	switch {
 	case svc.Reach.Contact != Up:
 		return 0
-	case svc.Draining, svc.Status == "draining", svc.Status == "unavailable":
+	case svc.Draining, svc.Status == "draining", svc.Status == "unavailable", svc.WritesRefused != "":
 		return 1
 	}
 	return 2

@@ -57,7 +57,7 @@ func (s *serviceState) apply(in Input, note func(Event)) {
 	case PartHealth:
 		reached(&s.view.Reach, s.view.Name, contact, in, problem, note)
 		if contact != Up {
-			s.view.Status = ""
+			s.view.Status, s.view.WritesRefused = "", ""
 		}
 	case PartBreakers:
 		s.view.BreakersError = problem
@@ -116,6 +116,7 @@ func (s *serviceState) readHealth(in Input) error {
 	}
 	s.view.HealthAt, s.view.Mode, s.view.Status = in.At, body.Mode, string(body.Status)
 	s.view.Draining, s.view.Instance, s.view.Version = body.Draining, body.Instance, body.Version
+	s.view.WritesRefused = body.WritesRefused
 	s.view.Uptime = Read(seconds(body.UptimeSeconds), in.At)
 	s.view.Limit = Read(time.Duration(body.MaxStalenessMS)*time.Millisecond, in.At)
 	links := append([]Link(nil), s.view.Links...)

@@ -258,8 +258,10 @@ type Service struct {
 	Reach    Reach             `json:"reach"`
 	Status   string            `json:"status"` // of the health body: ok, degraded, unavailable, draining; "" while not known
 	Draining bool              `json:"draining"`
-	Instance string            `json:"instance,omitempty"`
-	Version  string            `json:"version,omitempty"`
+	// WritesRefused is the service's own word on why it refuses every write though it reaches a node; "" if it does not.
+	WritesRefused string `json:"writes_refused,omitempty"`
+	Instance      string `json:"instance,omitempty"`
+	Version       string `json:"version,omitempty"`
 
 	HealthAt   time.Time `json:"health_at,omitzero"`   // when each part last answered well
 	BreakersAt time.Time `json:"breakers_at,omitzero"` //

@@ -137,6 +137,7 @@ type NodeState struct {
 	RunID      string // of the Redis process last spoken to
 	Breaker    Breaker
 	Rejoin     Rejoin
+	ClockError string        // AP: how far the instance's clock is from the node's; it writes nothing there. "" while they agree
 	Staleness  time.Duration // upper bound of how far the node is behind, computed when asked
 	QueueDepth int64         // AP: writes held by the peer for this node. CP: dirty keys at the head
 	Attempts   uint64        // connections and commands tried

@@ -121,6 +121,9 @@ func (s *Store) Nodes() []service.NodeState {
 			state.QueueDepth = peer.depth
 		}
 		state.Rejoin = s.rejoinState(which, own)
+		if err := s.watch[which].skew(); err != nil {
+			state.ClockError = err.Error()
+		}
 		states[which] = state
 	}
 	return states

@@ -250,9 +250,9 @@ func (s *Store) clockError(which side, v *view) error {
 	name, bound := s.nodes[which].Name(), s.config.MaxClockSkew
 	switch {
 	case ahead > bound:
-		return &skewError{fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", ahead, name, bound)}
+		return &skewError{fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", ahead.Round(time.Millisecond), name, bound)}
 	case behind > bound:
-		return &skewError{fmt.Sprintf("this instance's clock is %s behind %s; %s are allowed", behind, name, bound)}
+		return &skewError{fmt.Sprintf("this instance's clock is %s behind %s; %s are allowed", behind.Round(time.Millisecond), name, bound)}
 	}
 	return nil
 }

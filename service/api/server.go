@@ -107,7 +107,7 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
 	for _, state := range states {
 		body.Nodes = append(body.Nodes, nodeBody(state))
 	}
-	body.Status = summarise(states, body.Draining)
+	body.Status, body.WritesRefused = summarise(states, body.Draining), writesRefused(states)
 	status := http.StatusOK
 	if body.Status == StatusUnavailable || body.Status == StatusDraining {
 		status = http.StatusServiceUnavailable
@@ -120,7 +120,7 @@ func summarise(states []service.NodeState, draining bool) Status {
 	for _, state := range states {
 		if state.Reachable {
 			reachable++
-			if state.Breaker.State == service.BreakerClosed && !state.Rejoin.Active {
+			if state.Breaker.State == service.BreakerClosed && !state.Rejoin.Active && state.ClockError == "" {
 				well++
 			}
 		}
@@ -134,6 +134,19 @@ func summarise(states []service.NodeState, draining bool) Status {
 		return StatusDegraded
 	}
 	return StatusOK
+}
+
+// writesRefused gives why no node that can be reached is written to; "" where one is, or where none can be reached.
+func writesRefused(states []service.NodeState) (why string) {
+	for _, state := range states {
+		if state.Reachable && state.ClockError == "" {
+			return ""
+		}
+		if state.Reachable {
+			why = state.ClockError
+		}
+	}
+	return why
 }
 
 func (s *Server) breakers(w http.ResponseWriter, _ *http.Request) {

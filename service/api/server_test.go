@@ -152,23 +152,29 @@ func TestHealthTellsTheWorst(t *testing.T) {
 	rejoining.Rejoin = service.Rejoin{Active: true, Done: 3, Total: 9, Waiting: "db_g1 is away"}
 	downToo := g1
 	downToo.Reachable = false
+	late, lateToo := g1, g2
+	late.ClockError, lateToo.ClockError = "behind db_g1", "behind db_g2"
 	for name, c := range map[string]struct {
-		states []service.NodeState
-		status int
-		want   api.Status
+		states  []service.NodeState
+		status  int
+		want    api.Status
+		refused string
 	}{
-		"well":      {[]service.NodeState{g1, g2}, 200, api.StatusOK},
-		"one down":  {[]service.NodeState{g1, down}, 200, api.StatusDegraded},
-		"open":      {[]service.NodeState{g1, open}, 200, api.StatusDegraded},
-		"rejoining": {[]service.NodeState{g1, rejoining}, 200, api.StatusDegraded},
-		"both down": {[]service.NodeState{downToo, down}, 503, api.StatusUnavailable},
+		"well":                      {[]service.NodeState{g1, g2}, 200, api.StatusOK, ""},
+		"one down":                  {[]service.NodeState{g1, down}, 200, api.StatusDegraded, ""},
+		"open":                      {[]service.NodeState{g1, open}, 200, api.StatusDegraded, ""},
+		"rejoining":                 {[]service.NodeState{g1, rejoining}, 200, api.StatusDegraded, ""},
+		"both down":                 {[]service.NodeState{downToo, down}, 503, api.StatusUnavailable, ""},
+		"a node's clock":            {[]service.NodeState{late, g2}, 200, api.StatusDegraded, ""},
+		"its clock":                 {[]service.NodeState{late, lateToo}, 200, api.StatusDegraded, "behind db_g2"},
+		"its clock, and a node off": {[]service.NodeState{late, down}, 200, api.StatusDegraded, "behind db_g1"},
 	} {
 		store := newFakeStore()
 		store.states = c.states
 		addr, _ := serve(t, store, testOptions(io.Discard))
 		var body api.HealthBody
 		response := send(t, "GET", "http://"+addr+"/health", nil, &body)
-		if response.StatusCode != c.status || body.Status != c.want || len(body.Nodes) != 2 || body.MaxStalenessMS != 5000 {
+		if response.StatusCode != c.status || body.Status != c.want || body.WritesRefused != c.refused || len(body.Nodes) != 2 || body.MaxStalenessMS != 5000 {
 			t.Errorf("%s: %d %+v", name, response.StatusCode, body)
 		}
 		if name == "rejoining" && (body.Nodes[1].Rejoin.Done != 3 || body.Nodes[1].Rejoin.Waiting == "") {

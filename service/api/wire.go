@@ -44,7 +44,7 @@ type Status string
 // The states of an instance.
 const (
 	StatusOK          Status = "ok"
-	StatusDegraded    Status = "degraded"    // 200: a node is out, held back by its breaker, or rejoining
+	StatusDegraded    Status = "degraded"    // 200: a node is out, held back by its breaker, rejoining, or of another time
 	StatusUnavailable Status = "unavailable" // 503: no node can be reached
 	StatusDraining    Status = "draining"    // 503: the instance is stopping
 )
@@ -59,7 +59,10 @@ type HealthBody struct {
 	UptimeSeconds  float64      `json:"uptime_seconds"`
 	Draining       bool         `json:"draining"`
 	MaxStalenessMS int64        `json:"max_staleness_ms"`
-	Nodes          []NodeBody   `json:"nodes"`
+	// WritesRefused says why the instance refuses every write although it reaches a node: its clock is off. HAProxy sends
+	// its requests to the others as long as it is there.
+	WritesRefused string     `json:"writes_refused,omitempty"`
+	Nodes         []NodeBody `json:"nodes"`
 }
 
 // NodeBody is one node as one instance sees it.
