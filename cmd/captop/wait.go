@@ -64,10 +64,10 @@ func newWaitCommand(std streams) *cobra.Command {
 			}
 			_ = engine.Close()
 		}()
-		err = await(ctx, snapshots, engine.Query, condition, std.out)
+		seen, err := await(ctx, snapshots, engine.Query, condition, std.out)
 		switch {
 		case errors.Is(err, context.DeadlineExceeded):
-			return notYet(std.err, fmt.Sprintf("%s did not come about within %s", condition.Expr, timeout))
+			return notYet(std.err, fmt.Sprintf("%s did not come about within %s; captop sees: %s", condition.Expr, timeout, seen))
 		case errors.Is(err, context.Canceled):
 			return notYet(std.err, "interrupted before "+condition.Expr+" came about")
 		}
@@ -102,11 +102,13 @@ func openEngine(ctx context.Context, flags *flagSet) (*probes.Engine, error) {
 	return probes.New(config)
 }
 
-// await asks at every snapshot until the condition holds, and prints the last answer. Where ctx ends before, the error is its.
+// await asks at every snapshot until the condition holds, and prints the last answer. Where ctx ends before, the error is its,
+// and seen is what captop last said of the stack.
 func await(ctx context.Context, snapshots <-chan *probes.Snapshot, query func(context.Context, string) ([]alerts.Sample, error),
-	condition alerts.Condition, out io.Writer) error {
-	answer := "captop has not seen anything yet"
-	for range snapshots {
+	condition alerts.Condition, out io.Writer) (seen string, err error) {
+	answer, seen := "no answer", "nothing yet"
+	for snapshot := range snapshots {
+		seen = snapshot.Verdict.Sentence
 		samples, err := query(ctx, condition.Expr)
 		switch {
 		case ctx.Err() != nil:
@@ -117,13 +119,13 @@ func await(ctx context.Context, snapshots <-chan *probes.Snapshot, query func(co
 		}
 		answer = sampleLines(samples)
 		if condition.Holds(samples) {
-			return printLine(out, answer)
+			return seen, printLine(out, answer)
 		}
 	}
 	if err := printLine(out, answer); err != nil {
-		return err
+		return seen, err
 	}
-	return fmt.Errorf("waiting for %s: %w", condition.Expr, ctx.Err())
+	return seen, fmt.Errorf("waiting for %s: %w", condition.Expr, ctx.Err())
 }
 
 // sampleLines writes an answer as Prometheus writes samples, in the order of their labels.

@@ -56,6 +56,23 @@ func (r *Restorer) check(ctx context.Context, record *Record) error {
 	return nil
 }
 
+// unchanged checks again, for a plan may have waited long to be confirmed.
+func (r *Restorer) unchanged(ctx context.Context, record *Record) error {
+	before := map[string]string{}
+	for _, n := range record.Nodes {
+		before[n.Name], n.RunBefore = n.RunBefore, ""
+	}
+	if err := r.check(ctx, record); err != nil {
+		return err
+	}
+	for _, n := range record.Nodes {
+		if n.RunBefore != before[n.Name] {
+			return fmt.Errorf("%w: %s was started, stopped or restarted after the plan had been made; look at a new plan", ErrRefused, n.Name)
+		}
+	}
+	return nil
+}
+
 // part finds the one part that a node is.
 func (r *Restorer) part(ctx context.Context, name string) (stack.Part, error) {
 	parts, err := r.Stack.Parts(ctx)

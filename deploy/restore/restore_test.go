@@ -355,6 +355,48 @@ func TestChangedAfterTheCheck(t *testing.T) {
 	p.holds(20, "v")
 }
 
+// TestNodesChangedAfterThePlan: interlocks hold at the moment of the act, not only at that of the plan.
+func TestNodesChangedAfterThePlan(t *testing.T) {
+	l := newLocal(t, "yes")
+	p := newPair(t, l)
+	p.seed(20, "v")
+	l.take(t, service.G2)
+	r := l.restorer()
+	plan := func() (made Plan) {
+		t.Helper()
+		eventually(t, "planning", func() (err error) { // the services have to notice first what this test has done to the nodes
+			made, err = r.Prepare(t.Context(), Request{Node: service.G2})
+			return err
+		})
+		return made
+	}
+	refused := func(made Plan, want string) {
+		t.Helper()
+		if err := r.Run(t.Context(), made); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), want) {
+			t.Errorf("it ended with %v, not with %q", err, want)
+		}
+		if records, err := Records(r.Store.Dir); err != nil || len(records) > 0 {
+			t.Errorf("it left %+v, %v", records, err)
+		}
+	}
+	made := plan()
+	l.kill(service.G1)
+	refused(made, "db_g1 does not answer")
+	l.do(t, service.G1, stack.Start)
+	l.loaded(t, service.G1)
+	made = plan()
+	l.do(t, service.G2, stack.Stop)
+	refused(made, "db_g2 was started, stopped or restarted")
+	l.do(t, service.G2, stack.Start)
+	l.loaded(t, service.G2)
+	refused(made, "db_g2 was started, stopped or restarted")
+	if err := r.Run(t.Context(), plan()); err != nil {
+		t.Fatal(err)
+	}
+	p.settled()
+	p.holds(20, "v")
+}
+
 // TestKilledAtEveryStep: a captop that is killed at whatever moment leaves what the next one finishes, or takes back.
 func TestKilledAtEveryStep(t *testing.T) {
 	l := newLocal(t, "yes")

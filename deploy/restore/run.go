@@ -26,7 +26,8 @@ const stopWithin = time.Minute
 // lookEvery is how often a node is looked at that is waited for.
 const lookEvery = 100 * time.Millisecond
 
-// Run does what was planned. Where it fails before anything was replaced, what was stopped is started again and the
+// Run does what was planned, after another look at the nodes: what has changed since the plan was shown is ErrRefused, and
+// nothing is done. Where it fails before anything was replaced, what was stopped is started again and the
 // record says Aborted; later, the record waits for Resume or for the undoing.
 func (r *Restorer) Run(ctx context.Context, plan Plan) error {
 	unlock, err := r.Store.Lock()
@@ -38,6 +39,9 @@ func (r *Restorer) Run(ctx context.Context, plan Plan) error {
 		if err := r.noneIsPending(); err != nil {
 			return err
 		}
+	}
+	if err := r.unchanged(ctx, plan.Record); err != nil {
+		return err
 	}
 	return r.run(ctx, plan.Record)
 }
