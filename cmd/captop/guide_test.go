@@ -137,13 +137,7 @@ func TestGuide(t *testing.T) {
 	}
 
 	r.types(t, "docker-compose --profile dr up -d db_g1_standby db_g2_standby")
-	r.sh(t, `for n in 1 2; do
-		for i in $(seq 100); do
-			docker-compose exec -T db_g${n}_standby redis-cli --no-auth-warning -a `+redisPassword(t)+` info replication | grep master_link_status:up && continue 2
-			sleep 1
-		done
-		exit 1
-	done`)
+	r.linked(t)
 
 	r.types(t, "deploy/airgap/build.sh 2")
 	second := image(t, "2", "LABEL release=2") // or it would be the image that runs already: nothing has changed since
