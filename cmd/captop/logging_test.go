@@ -41,7 +41,7 @@ func TestLogShipper(t *testing.T) {
 		return string(content), file.Pipeline
 	}
 	_, shared := read("fluent-bit.yaml")
-	if len(shared.Inputs) != 1 || len(shared.Filters) != 2 || len(shared.Outputs) != 0 {
+	if len(shared.Inputs) != 1 || len(shared.Filters) != 3 || len(shared.Outputs) != 0 {
 		t.Fatalf("fluent-bit.yaml is %+v", shared)
 	}
 	for name, plugin := range map[string]string{"elastic": "es", "splunk": "splunk", "cloudwatch": "cloudwatch_logs", "s3": "s3"} {
@@ -59,5 +59,8 @@ func TestLogShipper(t *testing.T) {
 	if label := shared.Filters[0]["regex"]; !slices.Contains([]any{"$attrs['com.docker.compose.service'] .+"}, label) ||
 		!strings.Contains(string(compose), "com.docker.compose.service\"}") {
 		t.Errorf("the filter takes %v", label)
+	}
+	if own := shared.Filters[1]["exclude"]; own != "$attrs['com.docker.compose.service'] ^shipper$" || !strings.Contains(string(compose), "\n  shipper:\n") {
+		t.Errorf("of its own lines it leaves out %v", own)
 	}
 }
