@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -53,6 +54,15 @@ func TestLogShipper(t *testing.T) {
 			if !strings.Contains(string(compose), found[1]+": ${"+found[1]+":-") {
 				t.Errorf("%s.yaml wants %s, which docker-compose.yml does not give the shipper", name, found[1])
 			}
+		}
+	}
+	parsers, err := os.ReadFile(filepath.Join(root(t), "deploy", "logging", "parsers.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []any{shared.Inputs[0]["parser"], shared.Filters[2]["parser"]} {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^ +Name +%v$`, name)).Match(parsers) {
+			t.Errorf("parsers.conf has no parser %v", name)
 		}
 	}
 	// By this it tells the stack's lines from those of others.
