@@ -18,13 +18,17 @@ import (
 
 	"captop/service"
 	"captop/service/api"
+	"captop/service/linearizable"
 )
 
 // ledger writes growing numbers under keys of its own, through HAProxy, and knows of each key what was acknowledged last and
-// what was tried last: what a node holds at the end has to lie between them.
+// what was tried last: what a node holds at the end has to lie between them. Readers note what they see of CP's keys
+// meanwhile, so that its history can be checked.
 type ledger struct {
 	mode    service.Mode
 	clients []*api.Client
+	history *linearizable.History
+	run     string // of the test
 	stop    context.CancelFunc
 	workers sync.WaitGroup
 
@@ -37,20 +41,20 @@ func startLedger(t *testing.T, s *stack, mode service.Mode) *ledger {
 	t.Helper()
 	const writers = 3
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &ledger{mode: mode, stop: cancel, acked: make([]int64, writers), tried: make([]int64, writers)}
+	l := &ledger{mode: mode, history: linearizable.NewHistory(), run: t.Name(), stop: cancel, acked: make([]int64, writers), tried: make([]int64, writers)}
 	for n := range writers {
 		client := s.client(t, mode)
 		l.clients = append(l.clients, client)
 		l.workers.Go(func() {
 			for value := int64(1); ctx.Err() == nil; value++ {
-				l.tried[n] = value
-				if _, err := client.Write(context.WithoutCancel(ctx), l.key(n), strconv.AppendInt(nil, value, 10)); err != nil {
-					l.refused.Add(1)
-				} else {
-					l.acked[n] = value
-					l.answered.Store(time.Now().UnixMilli())
-				}
+				l.write(context.WithoutCancel(ctx), client, n, value)
 				time.Sleep(5 * time.Millisecond)
+			}
+		})
+		l.workers.Go(func() {
+			for at := n; ctx.Err() == nil; at++ {
+				l.read(context.WithoutCancel(ctx), client, at%writers, []string{"", service.G1, service.G2}[at%3])
+				time.Sleep(20 * time.Millisecond)
 			}
 		})
 	}
@@ -58,7 +62,28 @@ func startLedger(t *testing.T, s *stack, mode service.Mode) *ledger {
 	return l
 }
 
-func (l *ledger) key(n int) string { return fmt.Sprintf("ledger-%d", n) }
+func (l *ledger) write(ctx context.Context, client *api.Client, n int, value int64) {
+	l.tried[n] = value
+	call, end := l.history.Now(), linearizable.Forever
+	if _, err := client.Write(ctx, l.key(n), strconv.AppendInt(nil, value, 10)); err != nil {
+		l.refused.Add(1)
+	} else {
+		end = l.history.Now()
+		l.acked[n] = value
+		l.answered.Store(time.Now().UnixMilli())
+	}
+	l.history.Wrote(n, l.key(n), strconv.FormatInt(value, 10), call, end)
+}
+
+func (l *ledger) read(ctx context.Context, client *api.Client, n int, at string) {
+	call := l.history.Now()
+	if read, err := client.Read(ctx, l.key(n), service.ReadOptions{Node: at}); err == nil {
+		l.history.Read(100+n, l.key(n), read.Value.Value, call)
+	}
+}
+
+// key is new to each ledger: a history begins with a key that is not there.
+func (l *ledger) key(n int) string { return fmt.Sprintf("ledger %d of %s", n, l.run) }
 
 // check ends the writing and compares what both nodes hold with what was acknowledged. It gives what was acknowledged and
 // refused.
@@ -78,6 +103,12 @@ func (l *ledger) check(t *testing.T) (acked, refused int64) {
 			}
 		}
 		acked += l.acked[n]
+	}
+	if l.mode == service.ModeCP {
+		if err := l.history.Check(time.Minute); err != nil {
+			t.Errorf("CP: %v", err)
+		}
+		t.Logf("CP: %d operations checked", l.history.Len())
 	}
 	return acked, l.refused.Load()
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/anishathalye/porcupine"
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
@@ -194,14 +192,4 @@ func (s *soak) holds(addr string) map[string]string {
 	}
 	s.must(scan.Err())
 	return held
-}
-
-// drawHistory keeps the picture of a history beyond the test.
-func drawHistory(info porcupine.LinearizationInfo) (string, error) {
-	file, err := os.CreateTemp("", "captop-soak-*.html")
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	return file.Name(), porcupine.Visualize(register, info, file)
 }

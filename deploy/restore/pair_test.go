@@ -11,22 +11,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
-
 	"captop/service"
 	"captop/service/ap"
 	"captop/service/cp"
+	"captop/service/linearizable"
 	"captop/service/node"
 )
 
 // pair is both services over a local stack, in this process.
 type pair struct {
-	t      *testing.T
-	cp, ap service.Store
-	start  time.Time
+	t       *testing.T
+	cp, ap  service.Store
+	history *linearizable.History // of CP
 
 	mu      sync.Mutex
-	history []porcupine.Operation // of CP
 	refused int
 	written map[string]int // AP: the newest acknowledged number of a key
 }
@@ -45,7 +43,7 @@ func newPair(t *testing.T, l local) *pair {
 		t.Cleanup(func() { _ = n.Close() })
 		return n
 	}
-	p := &pair{t: t, start: time.Now(), written: map[string]int{}}
+	p := &pair{t: t, history: linearizable.NewHistory(), written: map[string]int{}}
 	logger := slog.New(slog.DiscardHandler)
 	var err error
 	if p.cp, err = cp.Open(cp.Config{G1: open(service.G1), G2: open(service.G2), Timeout: requestTime, Instance: "cp", Now: time.Now, Logger: logger}); err != nil {
@@ -87,67 +85,29 @@ func eventually(t *testing.T, what string, check func() error) {
 	t.Fatalf("%s: %v", what, err)
 }
 
-// operation is one of CP, as porcupine has it.
-type operation struct {
-	write      bool
-	key, value string
-}
-
-var registers = porcupine.Model{
-	Partition: func(history []porcupine.Operation) (parts [][]porcupine.Operation) {
-		byKey := map[string][]porcupine.Operation{}
-		for _, o := range history {
-			key := o.Input.(operation).key
-			byKey[key] = append(byKey[key], o)
-		}
-		for _, part := range byKey {
-			parts = append(parts, part)
-		}
-		return parts
-	},
-	Init: func() any { return "" },
-	Step: func(state, input, output any) (bool, any) {
-		if in := input.(operation); in.write {
-			return true, in.value
-		}
-		return output.(operation).value == state.(string), state
-	},
-}
-
-const forever = int64(1) << 62
-
-func (p *pair) now() int64 { return int64(time.Since(p.start)) }
-
-func (p *pair) note(client int, in, out operation, call, end int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.history = append(p.history, porcupine.Operation{ClientId: client, Input: in, Output: out, Call: call, Return: end})
-}
-
 func (p *pair) writeCP(client int, key, value string) error {
-	in := operation{write: true, key: key, value: value}
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
-	call := p.now()
+	call := p.history.Now()
 	_, err := p.cp.Write(ctx, key, []byte(value))
 	if err == nil {
-		p.note(client, in, in, call, p.now())
+		p.history.Wrote(client, key, value, call, p.history.Now())
 		return nil
 	}
 	p.mu.Lock()
 	p.refused++
 	p.mu.Unlock()
-	p.note(client, in, in, call, forever) // db_g1 may fall, and then even a refused write may appear
+	p.history.Wrote(client, key, value, call, linearizable.Forever) // db_g1 may fall, and then even a refused write may appear
 	return err
 }
 
 func (p *pair) readCP(client int, key, at string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTime)
 	defer cancel()
-	call := p.now()
+	call := p.history.Now()
 	got, err := p.cp.Read(ctx, key, service.ReadOptions{Node: at})
 	if err == nil || service.CodeOf(err) == service.CodeNotFound {
-		p.note(client, operation{key: key}, operation{key: key, value: got.Value}, call, p.now())
+		p.history.Read(client, key, got.Value, call)
 		return nil
 	}
 	return err
@@ -172,7 +132,7 @@ func (p *pair) load(ctx context.Context) *sync.WaitGroup {
 		group.Go(func() {
 			r := rand.New(rand.NewPCG(uint64(id), 7))
 			for i := 0; ctx.Err() == nil; i++ {
-				key := fmt.Sprintf("k%d-%d", time.Since(p.start)/time.Second, r.IntN(3))
+				key := fmt.Sprintf("k%d-%d", time.Duration(p.history.Now())/time.Second, r.IntN(3))
 				if r.IntN(2) == 0 {
 					_ = p.writeCP(id, key, fmt.Sprintf("%d.%d", id, i))
 				} else {
@@ -194,19 +154,14 @@ func (p *pair) load(ctx context.Context) *sync.WaitGroup {
 func (p *pair) check() {
 	p.t.Helper()
 	p.settled()
-	keys := map[string]bool{}
-	for _, o := range p.history {
-		keys[o.Input.(operation).key] = true
-	}
-	for key := range keys {
+	for key := range p.history.Keys() {
 		for _, at := range nodes {
 			eventually(p.t, "reading "+key, func() error { return p.readCP(0, key, at) })
 		}
 	}
-	result, _ := porcupine.CheckOperationsVerbose(registers, settledHistory(p.history), time.Minute)
-	p.t.Logf("%d operations of CP, %d writes refused, %d keys of AP", len(p.history), p.refused, len(p.written))
-	if result != porcupine.Ok {
-		p.t.Errorf("CP's history has no order (%s)", result)
+	p.t.Logf("%d operations of CP, %d writes refused, %d keys of AP", p.history.Len(), p.refused, len(p.written))
+	if err := p.history.Check(time.Minute); err != nil {
+		p.t.Errorf("CP: %v", err)
 	}
 	for key, number := range p.written {
 		for _, at := range nodes {
@@ -224,29 +179,6 @@ func (p *pair) check() {
 			})
 		}
 	}
-}
-
-// settledHistory bounds what is open for ever, as that of package cp does.
-func settledHistory(history []porcupine.Operation) (kept []porcupine.Operation) {
-	firstRead := map[string]int64{}
-	for _, o := range history {
-		if out := o.Output.(operation); !out.write {
-			if before, ok := firstRead[out.value]; !ok || o.Return < before {
-				firstRead[out.value] = o.Return
-			}
-		}
-	}
-	for _, o := range history {
-		if o.Return == forever {
-			end, ok := firstRead[o.Input.(operation).value]
-			if !ok {
-				continue
-			}
-			o.Return = max(end, o.Call)
-		}
-		kept = append(kept, o)
-	}
-	return kept
 }
 
 // seed writes keys through both services: "cpN" and "apN" with a value.

@@ -9,6 +9,7 @@ import (
 
 	"captop/service"
 	"captop/service/layout"
+	"captop/service/linearizable"
 	"captop/service/node/nodetest"
 	"captop/service/sharded"
 )
@@ -22,7 +23,7 @@ const groupTrialTime = 12 * time.Second
 // newGroupTrial opens three instances; urls gives the two nodes as one of them sees them.
 func newGroupTrial(t *testing.T, seed uint64, urls func(instance int) [2]string) *trial {
 	tr := &trial{t: t, seed: seed, length: groupTrialTime, tailFalls: true,
-		history: history{start: time.Now(), count: map[string]int{}}}
+		count: map[string]int{}}
 	var parts [3]func(key string) *Store
 	for i := range tr.stores {
 		at := urls(i)
@@ -32,7 +33,7 @@ func newGroupTrial(t *testing.T, seed uint64, urls func(instance int) [2]string)
 	for _, s := range tr.stores {
 		eventually(t, "settling", func() error { return wellSettled(s) })
 	}
-	tr.history.start = time.Now()
+	tr.history = linearizable.NewHistory() // from when they are settled
 	return tr
 }
 

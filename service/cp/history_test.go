@@ -9,68 +9,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/anishathalye/porcupine"
-
 	"captop/service"
+	"captop/service/linearizable"
 	"captop/service/node/nodetest"
 )
 
 // The proof that CP is linearizable: three instances, each with links of its own to two real Redis servers, clients
 // that write and read a few keys through all of them, writers that die between every two steps, and faults on servers
 // and links. porcupine then looks for an order of the operations that a single register per key could have had.
-
-// operation is one client's, as porcupine has it.
-type operation struct {
-	write bool
-	key   string
-	value string // written, or read; "" where the key was not found
-}
-
-var registers = porcupine.Model{
-	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
-		byKey := map[string][]porcupine.Operation{}
-		for _, o := range history {
-			key := o.Input.(operation).key
-			byKey[key] = append(byKey[key], o)
-		}
-		var parts [][]porcupine.Operation
-		for _, part := range byKey {
-			parts = append(parts, part)
-		}
-		return parts
-	},
-	Init: func() any { return "" },
-	Step: func(state, input, output any) (bool, any) {
-		if in := input.(operation); in.write {
-			return true, in.value
-		}
-		return output.(operation).value == state.(string), state
-	},
-	DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v -> %+v", input, output) },
-}
-
-// history collects operations. Safe for concurrent use.
-type history struct {
-	start      time.Time
-	mu         sync.Mutex
-	operations []porcupine.Operation
-	count      map[string]int // of operations by how they ended
-}
-
-// forever is when an operation returns of which nobody knows whether it took effect: it may at any later time.
-const forever = int64(1) << 62
-
-func (h *history) now() int64 { return int64(time.Since(h.start)) }
-
-func (h *history) add(client int, in, out operation, call, end int64, how string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.count[how]++
-	if how == "nothing" {
-		return
-	}
-	h.operations = append(h.operations, porcupine.Operation{ClientId: client, Input: in, Output: out, Call: call, Return: end})
-}
 
 // trial is one run of clients and faults.
 type trial struct {
@@ -83,12 +29,14 @@ type trial struct {
 	stores    [3]service.Store
 	part      func(instance int, key string) *Store // the store of a key
 	breaking  func(context.Context)                 // the faults
-	history   history
+	history   *linearizable.History
+	counting  sync.Mutex
+	count     map[string]int // of operations by how they ended
 }
 
 func newTrial(t *testing.T, seed uint64, length time.Duration, tailFalls bool) *trial {
 	tr := &trial{t: t, seed: seed, length: length, tailFalls: tailFalls,
-		history: history{start: time.Now(), count: map[string]int{}}}
+		history: linearizable.NewHistory(), count: map[string]int{}}
 	for i := range tr.servers {
 		tr.servers[i] = nodetest.Start(t)
 	}
@@ -105,7 +53,7 @@ func newTrial(t *testing.T, seed uint64, length time.Duration, tailFalls bool) *
 
 // key changes with time, so that no key's history grows beyond what a checker can order.
 func (tr *trial) key(r *rand.Rand) string {
-	return fmt.Sprintf("k%d-%d", time.Since(tr.history.start)/(1500*time.Millisecond), r.IntN(4))
+	return fmt.Sprintf("k%d-%d", time.Duration(tr.history.Now())/(1500*time.Millisecond), r.IntN(4))
 }
 
 // client writes and reads until the trial ends.
@@ -127,30 +75,38 @@ func (tr *trial) client(ctx context.Context, id int) {
 	}
 }
 
+func (tr *trial) ended(how string) {
+	tr.counting.Lock()
+	defer tr.counting.Unlock()
+	tr.count[how]++
+}
+
 func (tr *trial) write(id int, s service.Store, key, value string) {
-	in := operation{write: true, key: key, value: value}
-	call := tr.history.now()
+	call := tr.history.Now()
 	_, err := write(s, key, value)
-	end := tr.history.now()
+	end := tr.history.Now()
 	var refused *service.Error
 	switch {
 	case err == nil:
-		tr.history.add(id, in, in, call, end, "written")
+		tr.history.Wrote(id, key, value, call, end)
+		tr.ended("written")
 	case asRefusal(err, &refused) && refused.Outcome == service.NotApplied && !tr.tailFalls:
-		tr.history.add(id, in, in, call, end, "nothing")
+		tr.ended("nothing")
 	default:
-		tr.history.add(id, in, in, call, forever, "unknown")
+		tr.history.Wrote(id, key, value, call, linearizable.Forever)
+		tr.ended("unknown")
 	}
 }
 
 func (tr *trial) read(id int, s service.Store, key, at string) {
-	call := tr.history.now()
+	call := tr.history.Now()
 	got, err := read(s, key, at)
 	switch {
 	case err == nil, service.CodeOf(err) == service.CodeNotFound:
-		tr.history.add(id, operation{key: key}, operation{key: key, value: got.Value}, call, tr.history.now(), "read")
+		tr.history.Read(id, key, got.Value, call)
+		tr.ended("read")
 	default:
-		tr.history.add(id, operation{}, operation{}, 0, 0, "nothing")
+		tr.ended("nothing")
 	}
 }
 
@@ -158,9 +114,11 @@ func (tr *trial) read(id int, s service.Store, key, at string) {
 func (tr *trial) abandon(ctx context.Context, id int, s *Store, key, value string, steps int) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	in := operation{write: true, key: key, value: value}
-	call := tr.history.now()
-	defer func() { tr.history.add(id, in, in, call, forever, "abandoned") }()
+	call := tr.history.Now()
+	defer func() {
+		tr.history.Wrote(id, key, value, call, linearizable.Forever)
+		tr.ended("abandoned")
+	}()
 	p := s.newPair()
 	if p.both(ctx) != nil {
 		return
@@ -230,22 +188,16 @@ func (tr *trial) run() {
 	for i := range 3 {
 		eventually(tr.t, "settling", func() error { return wellSettled(tr.stores[i]) })
 	}
-	seen := map[string]bool{}
-	for _, o := range tr.history.operations {
-		key := o.Input.(operation).key
-		if seen[key] {
-			continue
-		}
-		seen[key] = true
+	for key := range tr.history.Keys() {
 		for _, at := range []string{service.G1, service.G2} {
 			eventually(tr.t, "reading "+key+" at the end", func() error {
-				call := tr.history.now()
+				call := tr.history.Now()
 				got, err := read(tr.stores[0], key, at)
 				if service.CodeOf(err) == service.CodeNotFound {
 					err = nil
 				}
 				if err == nil {
-					tr.history.add(0, operation{key: key}, operation{key: key, value: got.Value}, call, tr.history.now(), "read")
+					tr.history.Read(0, key, got.Value, call)
 				}
 				return err
 			})
@@ -253,43 +205,13 @@ func (tr *trial) run() {
 	}
 }
 
-// settledHistory bounds what is open for ever: an unknown write that nobody read may as well have happened after
-// everything else, and one that was read happened before the first read of it returned.
-func (h *history) settledHistory() []porcupine.Operation {
-	firstRead := map[string]int64{}
-	for _, o := range h.operations {
-		if out := o.Output.(operation); !out.write {
-			if before, ok := firstRead[out.value]; !ok || o.Return < before {
-				firstRead[out.value] = o.Return
-			}
-		}
-	}
-	var kept []porcupine.Operation
-	for _, o := range h.operations {
-		if o.Return == forever {
-			end, ok := firstRead[o.Input.(operation).value]
-			if !ok {
-				continue
-			}
-			o.Return = max(end, o.Call)
-		}
-		kept = append(kept, o)
-	}
-	return kept
-}
-
 func (tr *trial) check() {
-	result, info := porcupine.CheckOperationsVerbose(registers, tr.history.settledHistory(), 30*time.Second)
-	tr.t.Logf("seed %d: %v", tr.seed, tr.history.count)
-	if result != porcupine.Ok {
-		file := fmt.Sprintf("%s/history-%d.html", os.TempDir(), tr.seed)
-		if err := porcupine.VisualizePath(registers, info, file); err != nil {
-			tr.t.Logf("drawing the history: %v", err)
-		}
-		tr.t.Fatalf("seed %d: the history is not linearizable (%s); see %s", tr.seed, result, file)
+	tr.t.Logf("seed %d: %v", tr.seed, tr.count)
+	if err := tr.history.Check(30 * time.Second); err != nil {
+		tr.t.Fatalf("seed %d: %v", tr.seed, err)
 	}
-	if tr.history.count["written"] == 0 || tr.history.count["read"] == 0 {
-		tr.t.Fatalf("seed %d: nothing was written or read: %v", tr.seed, tr.history.count)
+	if tr.count["written"] == 0 || tr.count["read"] == 0 {
+		tr.t.Fatalf("seed %d: nothing was written or read: %v", tr.seed, tr.count)
 	}
 }
 
