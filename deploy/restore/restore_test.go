@@ -15,6 +15,7 @@ import (
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
 	"captop/service"
+	"captop/service/linearizable"
 )
 
 // killedPart makes the test binary restore db_g2 of the local stack in this folder, or go on with it, or take it back.
@@ -155,7 +156,7 @@ func TestBothGoBack(t *testing.T) {
 				p.settled()
 				eventually(t, "writing", func() error { return p.writeCP(1, "cp1", "meanwhile") })
 			}
-			p.history = nil
+			p.history = linearizable.NewHistory()
 			l.restorer().must(t, Request{Both: true})
 			p.settled()
 			p.holds(50, "old")
