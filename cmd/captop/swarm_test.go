@@ -187,9 +187,11 @@ func TestSwarm(t *testing.T) {
 	under := startLoad(t, w.stack)
 	w.sh(t, strings.NewReplacer("IMAGE", second, "captop_app_cp", inSwarm+"_app_cp").Replace(w.next(t, "docker service update --image IMAGE captop_app_cp")))
 	w.updated(t, "app_cp", second)
-	if failed, asked := under.failures(); len(failed) > 0 || asked < 100 {
+	failed, asked := under.failures()
+	if len(failed) > 0 || asked < 100 {
 		t.Errorf("%d of %d requests failed during the update, the first ones:\n%s", len(failed), asked, strings.Join(failed[:min(len(failed), 10)], "\n"))
 	}
+	t.Logf("%d requests during an update", asked)
 	for _, mode := range modes {
 		w.keeps(t, mode)
 	}
