@@ -7,24 +7,24 @@ import (
 	"slices"
 )
 
-// lookZones asks the swarm for what runs where. Without one only this host is seen: what is together there is in one zone.
+// lookZones asks the swarm for what runs where. Without one only this host is seen.
 func lookZones(ctx context.Context, r *round, v *verdict) {
 	swarm, err := r.swarm(ctx)
 	switch {
 	case err == nil:
 		judgeZones(swarm, v)
-	case errors.Is(err, ErrNoSwarm):
-		r.lookZonesHere(ctx, v, "docker stack deploy with deploy/swarm, whose nodes have the label zone; then docker service ps",
-			"hosts in other zones cannot be seen from here")
+		return
 	case errors.Is(err, ErrNoManager):
-		r.lookZonesHere(ctx, v, "captop doctor zones, on a manager of the swarm: docker info names them", err.Error())
-	default:
-		r.lookZonesHere(ctx, v, "docker node ls, on a manager of the swarm", err.Error())
+		v.cannot("captop doctor zones, on a manager of the swarm: docker info names them", "%v", err)
+	case !errors.Is(err, ErrNoSwarm):
+		v.cannot("docker node ls, on a manager of the swarm", "the swarm cannot be seen: %v", err)
 	}
+	r.lookZonesHere(ctx, v)
 }
 
-// lookZonesHere never passes, for it sees one host only; why says what keeps it from seeing more.
-func (r *round) lookZonesHere(ctx context.Context, v *verdict, fix, why string) {
+// lookZonesHere never passes: what is together there is in one zone, and of what is apart the zone cannot be seen.
+func (r *round) lookZonesHere(ctx context.Context, v *verdict) {
+	const fix = "docker stack deploy with deploy/swarm, whose nodes have the label zone; then docker service ps"
 	here := map[string]int{}
 	r.each(ctx, v, required, func(u Unit) {
 		if u.Local {
@@ -35,7 +35,7 @@ func (r *round) lookZonesHere(ctx context.Context, v *verdict, fix, why string) 
 		v.fail(fix, "both nodes run on this host: whatever takes it away takes both")
 		return
 	}
-	v.cannot(fix, "of the nodes and services %d kinds run on this host; of the others: %s", len(here), why)
+	v.cannot(fix, "of the nodes and services %d kinds run on this host, and hosts in other zones cannot be seen from here", len(here))
 }
 
 // judgeZones holds where the tasks of a stack run against what has to be apart.
@@ -48,7 +48,7 @@ func judgeZones(s Swarm, v *verdict) {
 	}
 	for _, name := range required {
 		if len(tasks[name]) == 0 {
-			v.cannot(fmt.Sprintf("docker service ps %s_%s", s.Stack, name), "of %s no task runs on a host that the swarm knows", name)
+			v.cannot(fmt.Sprintf("docker service ps --no-trunc %s_%s says why; if no host is in its zone: %s", s.Stack, name, labelHost("HOST")), "of %s no task runs on a host that the swarm knows", name)
 		}
 	}
 	for _, one := range tasks["db_g1"] {

@@ -24,8 +24,8 @@ func TestJudgeZones(t *testing.T) {
 		"one that moves":          {append(apart, g1, g2, Task{"db_g2", "1", "anna", "a"}), Fail, "both run on anna", "--label-add"},
 		"db_g1 has no zone":       {append(apart, Task{"db_g1", "4", "doris", ""}, g2), CannotTell, "db_g1 runs on doris, which has no label zone", "docker node update --label-add zone=ZONE doris"},
 		"db_g2 has no zone":       {append(apart, g1, Task{"db_g2", "4", "doris", ""}), CannotTell, "db_g2 runs on doris, which has no label zone", "docker node update --label-add zone=ZONE doris"},
-		"db_g2 does not run":      {append(apart, g1), CannotTell, "of db_g2 no task runs", "docker service ps shop_db_g2"},
-		"db_g2 is nowhere":        {append(apart, g1, Task{"db_g2", "", "", "b"}), CannotTell, "of db_g2 no task runs on a host that the swarm knows", "docker service ps shop_db_g2"},
+		"db_g2 does not run":      {append(apart, g1), CannotTell, "of db_g2 no task runs", "docker service ps --no-trunc shop_db_g2"},
+		"db_g2 is nowhere":        {append(apart, g1, Task{"db_g2", "", "", "b"}), CannotTell, "of db_g2 no task runs on a host that the swarm knows", "docker service ps --no-trunc shop_db_g2"},
 		"app_ap in one zone":      {append(apart[:2:2], g1, g2, apart[2], apart[2]), Fail, "of app_ap 2 instances run, all in the zone b", "docker service update --force shop_app_ap"},
 		"app_ap has no zone":      {append(apart[:2:2], g1, g2, apart[2], Task{"app_ap", "4", "doris", ""}), CannotTell, "app_ap runs on doris, without", "--label-add zone=ZONE doris"},
 	} {
