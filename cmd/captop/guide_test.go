@@ -295,16 +295,17 @@ func redisPassword(t *testing.T) string {
 	return regexp.MustCompile(`requirepass (\S+)`).FindStringSubmatch(stackSecret(t, "redis.conf"))[1]
 }
 
-// spread waits until HAProxy sends to so many instances of a service.
+// spread waits until HAProxy sends to so many instances of a service that are well: one that has looked for a node before
+// that was there leaves it alone for a moment, and refuses.
 func (s *stack) spread(t *testing.T, mode service.Mode, want int) {
 	t.Helper()
 	client := api.NewClient(s.edge[mode], "", nil)
 	seen := map[string]bool{}
-	for deadline := time.Now().Add(time.Minute); len(seen) < want; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); len(seen) < want; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("HAProxy sends to %d instances of app_%s, not to %d", len(seen), mode, want)
+			t.Fatalf("HAProxy sends to %d instances of app_%s that are well, not to %d", len(seen), mode, want)
 		}
-		if body, err := client.Health(t.Context()); err == nil {
+		if body, err := client.Health(t.Context()); err == nil && body.Status == api.StatusOK {
 			seen[body.Instance] = true
 		}
 	}
