@@ -34,7 +34,7 @@ var airgapImages = sync.OnceValues(func() ([]string, error) {
 	return strings.Fields(string(output)), nil
 })
 
-// stack is a Compose project of the project's own file, with images, ports and a name of its test's own.
+// stack is a Compose project or a stack of Swarm, of the project's own file, with images, ports and a name of its test's own.
 type stack struct {
 	project string
 	environ []string
@@ -44,8 +44,18 @@ type stack struct {
 	certs      string // the folder of certificates
 }
 
-// newStack makes the images and the secrets, and starts nothing. What is started is gone when the test ends.
+// newStack makes the images and the secrets, and starts nothing. What is started with Compose is gone when the test ends.
 func newStack(t *testing.T, project string) *stack {
+	t.Helper()
+	s := prepareStack(t, project)
+	t.Cleanup(func() {
+		s.sh(t, "docker-compose --profile monitoring --profile dr --profile backup --profile logging --profile tools down -v --remove-orphans -t 1")
+	})
+	return s
+}
+
+// prepareStack makes the images and the secrets.
+func prepareStack(t *testing.T, project string) *stack {
 	t.Helper()
 	if os.Getenv(withoutDocker) != "" {
 		t.Skip("no Docker engine here: run_tests.sh has said so")
@@ -65,9 +75,6 @@ func newStack(t *testing.T, project string) *stack {
 	s.prometheus, s.certs = "http://127.0.0.1:"+port, t.TempDir()
 	s.environ = append(s.environ, "PROMETHEUS_PORT="+port, "ALERTMANAGER_PORT="+nodetest.FreePort(t), "GRAFANA_PORT="+nodetest.FreePort(t), "CERTS_DIR="+s.certs, engineGroup(t))
 	s.sh(t, "deploy/secrets.sh")
-	t.Cleanup(func() {
-		s.sh(t, "docker-compose --profile monitoring --profile dr --profile backup --profile logging --profile tools down -v --remove-orphans -t 1")
-	})
 	return s
 }
 

@@ -23,11 +23,17 @@ import (
 // guide is what the README's part "In containers" has its reader type, in the order in which TestGuide types it.
 func guide(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile(root(t) + "/README.md")
+	return typedAfter(t, "README.md", "\n## In containers\n")
+}
+
+// typedAfter gives the commands of the next sh block of a file after a text.
+func typedAfter(t *testing.T, name, mark string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(t), name))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, part, _ := strings.Cut(string(text), "\n## In containers\n")
+	_, part, _ := strings.Cut(string(text), mark)
 	_, block, _ := strings.Cut(part, "```sh\n")
 	block, _, _ = strings.Cut(block, "```")
 	var commands []string
@@ -35,13 +41,13 @@ func guide(t *testing.T) []string {
 		command, _, _ := strings.Cut(line, "  #")
 		commands = append(commands, strings.TrimSpace(command))
 	}
-	if len(commands) < 2 {
-		t.Fatal("the README has lost its guide to containers")
+	if len(commands) == 0 {
+		t.Fatalf("%s has lost its commands after %q", name, strings.TrimSpace(mark))
 	}
 	return commands
 }
 
-// reader goes through the guide. Each command has to be the next one of the README.
+// reader goes through a guide. Each command has to be the next one of it.
 type reader struct {
 	*stack
 	left []string
@@ -51,7 +57,7 @@ type reader struct {
 func (r *reader) next(t *testing.T, command string) string {
 	t.Helper()
 	if len(r.left) == 0 || r.left[0] != command {
-		t.Fatalf("the README has %q next; this test would type %q", r.left, command)
+		t.Fatalf("the guide has %q next; this test would type %q", r.left, command)
 	}
 	r.left = r.left[1:]
 	return command
@@ -283,16 +289,17 @@ func redisPassword(t *testing.T) string {
 	return regexp.MustCompile(`requirepass (\S+)`).FindStringSubmatch(stackSecret(t, "redis.conf"))[1]
 }
 
-// spread waits until HAProxy sends to so many instances of a service.
+// spread waits until HAProxy sends to so many instances of a service that are well: one that has looked for a node before
+// that was there leaves it alone for a moment, and refuses.
 func (s *stack) spread(t *testing.T, mode service.Mode, want int) {
 	t.Helper()
 	client := api.NewClient(s.edge[mode], "", nil)
 	seen := map[string]bool{}
-	for deadline := time.Now().Add(time.Minute); len(seen) < want; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); len(seen) < want; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("HAProxy sends to %d instances of app_%s, not to %d", len(seen), mode, want)
+			t.Fatalf("HAProxy sends to %d instances of app_%s that are well, not to %d", len(seen), mode, want)
 		}
-		if body, err := client.Health(t.Context()); err == nil {
+		if body, err := client.Health(t.Context()); err == nil && body.Status == api.StatusOK {
 			seen[body.Instance] = true
 		}
 	}

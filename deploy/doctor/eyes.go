@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// ErrNoEye: nothing here can look at that.
-var ErrNoEye = errors.New("nothing here can look at that")
+// The reasons for which an eye sees nothing.
+var (
+	ErrNoEye     = errors.New("nothing here can look at that")
+	ErrNoSwarm   = errors.New("the stack is not one of a swarm")
+	ErrNoManager = errors.New("this host is no manager of its swarm, and only those know where tasks run")
+)
 
 // Known is something that was looked at, or why it could not be. The zero value is not known.
 type Known[T any] struct {
@@ -125,6 +129,20 @@ type Polled struct {
 	Skew     Known[time.Duration] // its clock minus captop's
 }
 
+// Swarm is a stack as the managers of its swarm know it.
+type Swarm struct {
+	Stack string
+	Tasks []Task // those that run
+}
+
+// Task is an instance of a service, on whichever host of the swarm it runs.
+type Task struct {
+	Service string // db_g1, db_g2, app_cp, app_ap, ...
+	HostID  string // as the swarm numbers it: names may be there twice
+	Host    string // its name
+	Zone    string // its label zone, "" for none
+}
+
 // Listener is a socket of this host that waits for connections from other hosts.
 type Listener struct {
 	Address netip.AddrPort
@@ -147,6 +165,7 @@ type Eyes struct {
 	Now     func() time.Time
 
 	Units        func(context.Context) ([]Unit, error)                                                // what runs
+	Swarm        func(context.Context) (Swarm, error)                                                 // where tasks run; ErrNoSwarm, ErrNoManager
 	ReadFile     func(ctx context.Context, u Unit, path string) (File, error)                         // as the unit sees it
 	HostFile     func(ctx context.Context, path string) (File, error)                                 // of the host on which the stack runs
 	Room         func(ctx context.Context, u Unit, path string) (Room, error)                         // on the file system below a path of the unit's

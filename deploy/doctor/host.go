@@ -134,19 +134,3 @@ func lookSomaxconn(ctx context.Context, r *round, v *verdict) {
 		})
 	}
 }
-
-// lookZones knows one host only: what is together there is in one zone, and of what is apart the zone cannot be seen.
-func lookZones(ctx context.Context, r *round, v *verdict) {
-	const fix = "docker stack deploy with deploy/swarm, whose nodes have the label zone; then docker service ps"
-	here := map[string]int{}
-	r.each(ctx, v, required, func(u Unit) {
-		if u.Local {
-			here[u.Service]++
-		}
-	})
-	if here["db_g1"] > 0 && here["db_g2"] > 0 {
-		v.fail(fix, "both nodes run on this host: whatever takes it away takes both")
-		return
-	}
-	v.cannot(fix, "of the nodes and services %d kinds run on this host, and hosts in other zones cannot be seen from here", len(here))
-}

@@ -113,6 +113,13 @@ func (r *round) hostFile(ctx context.Context, path string) (File, error) {
 	return r.eyes.HostFile(ctx, path)
 }
 
+func (r *round) swarm(ctx context.Context) (Swarm, error) {
+	if r.eyes.Swarm == nil {
+		return Swarm{}, ErrNoEye
+	}
+	return r.eyes.Swarm(ctx)
+}
+
 func (r *round) redis(ctx context.Context, node string, auth Auth, command ...string) (string, error) {
 	if r.eyes.Redis == nil {
 		return "", ErrNoEye

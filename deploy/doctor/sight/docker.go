@@ -20,8 +20,12 @@ import (
 	"captop/service"
 )
 
-// errNoStack: the engine answers, and no project on it is the pair.
-var errNoStack = errors.New("no Compose project here has a service db_g1 or app_cp")
+// The reasons for which a container or a file in it is not seen: the engine answers, and no project on it is the pair; the
+// engine shows the empty file below what Swarm mounts there.
+var (
+	errNoStack = errors.New("no Compose project here has a service db_g1 or app_cp")
+	errEmpty   = errors.New("it is empty, as the engine shows it; what Swarm mounts is seen by root on the container's host only")
+)
 
 // The labels of Compose and Swarm.
 const (
@@ -56,13 +60,18 @@ func (l *Looker) containers(ctx context.Context) (stack, error) {
 	if err != nil {
 		return stack{}, fmt.Errorf("asking the Docker engine: %w", err)
 	}
-	project, err := l.project(listed.Items)
+	var running []map[string]string
+	for _, item := range listed.Items {
+		running = append(running, item.Labels)
+	}
+	project, err := l.project(running)
 	if err != nil {
 		return stack{}, err
 	}
 	s := stack{project: project, remote: !strings.HasPrefix(l.engine.DaemonHost(), "unix://")}
 	for _, item := range listed.Items {
 		if of, name := placeOf(item.Labels); of == project && name != "" {
+			s.swarm = s.swarm || item.Labels[labelSwarm] != ""
 			inspected, err := l.engine.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
 			if errdefs.IsNotFound(err) {
 				continue // it has ended meanwhile
@@ -76,11 +85,11 @@ func (l *Looker) containers(ctx context.Context) (stack, error) {
 	return s, nil
 }
 
-// project is the one that was asked for, or the only one that has the pair.
-func (l *Looker) project(items []container.Summary) (string, error) {
+// project is the one that was asked for, or the only one that has the pair, by the labels of what runs.
+func (l *Looker) project(running []map[string]string) (string, error) {
 	var found []string
-	for _, item := range items {
-		project, name := placeOf(item.Labels)
+	for _, labels := range running {
+		project, name := placeOf(labels)
 		part := name == service.G1 || name == "app_cp"
 		if part && !slices.Contains(found, project) {
 			found = append(found, project)
@@ -216,7 +225,8 @@ const (
 	maxLinks = 5
 )
 
-// fileIn reads a file of a container, as the engine gives it: no command runs in the container.
+// fileIn reads a file of a container, as the engine gives it: no command runs in the container. What is mounted without
+// the engine telling, as Swarm mounts secrets and configs, it does not give.
 func (l *Looker) fileIn(ctx context.Context, id, name string) (doctor.File, error) {
 	for range maxLinks {
 		copied, err := l.engine.CopyFromContainer(ctx, id, client.CopyFromContainerOptions{SourcePath: name})
@@ -251,7 +261,9 @@ func first(stream io.ReadCloser) (file doctor.File, link string, err error) {
 	}
 	file = doctor.File{Mode: header.FileInfo().Mode(), UID: header.Uid}
 	if file.Mode.IsRegular() {
-		file.Content, err = io.ReadAll(io.LimitReader(reader, maxFile))
+		if file.Content, err = io.ReadAll(io.LimitReader(reader, maxFile)); err == nil && len(file.Content) == 0 {
+			err = errEmpty
+		}
 	}
 	return file, "", err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +16,15 @@ import (
 // errElsewhere: what the kernel of this host says is not about the stack.
 var errElsewhere = errors.New("the stack runs on another host: run captop doctor there")
 
-// readFile reads a file as a unit sees it.
+// readFile reads a file as a unit sees it: of a container past the engine, if that may be, for the sake of what Swarm
+// mounts.
 func (l *Looker) readFile(ctx context.Context, u doctor.Unit, name string) (doctor.File, error) {
 	if u.Container {
+		if u.Local {
+			if file, err := readWithin(fmt.Sprintf("/proc/%d/root", u.PID), name); err == nil {
+				return file, nil
+			}
+		}
 		if l.engine == nil {
 			return doctor.File{}, l.broken
 		}
@@ -55,8 +62,21 @@ func (l *Looker) here(ctx context.Context) error {
 }
 
 // readLocal reads a small file; of a folder only what it is.
-func readLocal(name string) (doctor.File, error) {
-	info, err := os.Stat(name)
+func readLocal(name string) (doctor.File, error) { return readWith(os.Stat, os.Open, name) }
+
+// readWithin is readLocal below a folder, which no link leads out of: an absolute one in a container means that
+// container's root, and would be followed from the host's.
+func readWithin(folder, name string) (doctor.File, error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return doctor.File{}, err
+	}
+	defer root.Close()
+	return readWith(root.Stat, root.Open, strings.TrimPrefix(name, "/"))
+}
+
+func readWith(stat func(string) (fs.FileInfo, error), open func(string) (*os.File, error), name string) (doctor.File, error) {
+	info, err := stat(name)
 	if err != nil {
 		return doctor.File{}, err
 	}
@@ -64,7 +84,7 @@ func readLocal(name string) (doctor.File, error) {
 	if info.IsDir() {
 		return file, nil
 	}
-	opened, err := os.Open(name)
+	opened, err := open(name)
 	if err != nil {
 		return doctor.File{}, err
 	}

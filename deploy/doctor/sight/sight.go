@@ -66,6 +66,7 @@ type stack struct {
 	units   []doctor.Unit
 	project string // "" where there is none
 	remote  bool   // its engine is on another host
+	swarm   bool   // it is the part of a Swarm stack that runs on this engine
 }
 
 // New makes a looker. It contacts nobody yet.
@@ -121,7 +122,7 @@ func (l *Looker) Eyes(ctx context.Context) doctor.Eyes {
 			}
 			return s.units, nil
 		},
-		ReadFile: l.readFile, HostFile: l.hostFile, Room: l.room, Sysctl: l.sysctl, Listeners: l.listeners,
+		Swarm: l.swarm, ReadFile: l.readFile, HostFile: l.hostFile, Room: l.room, Sysctl: l.sysctl, Listeners: l.listeners,
 		Synchronised: l.synchronised, Redis: l.redis, Get: l.get, Handshake: l.handshake,
 		Backups: inFolder(l, l.config.Backups), Drills: inFolder(l, l.config.Drills), Polls: l.config.Polls}
 }
