@@ -87,6 +87,12 @@ func (f *fakeStore) Nodes() []service.NodeState {
 
 func (f *fakeStore) Close() error { return nil }
 
+func (f *fakeStore) get(key string) service.Value {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.values[key]
+}
+
 func (f *fakeStore) set(change func(*fakeStore)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

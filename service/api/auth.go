@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"captop/service"
@@ -143,7 +142,7 @@ func (s *Server) admit(c *call) error {
 	if c.kind == write {
 		needed = RoleWrite
 	}
-	if refusal := s.authorise(c.w, c.caller, needed, string(c.kind)); refusal != nil {
+	if refusal := s.authorise(c.x, c.caller, needed, string(c.kind)); refusal != nil {
 		refusal.Outcome = outcome
 		return refusal
 	}
@@ -152,7 +151,7 @@ func (s *Server) admit(c *call) error {
 
 // authorise refuses a caller without a valid token of the role that is needed. The answer never tells what was wrong
 // with a token; the log does.
-func (s *Server) authorise(w http.ResponseWriter, caller caller, needed Role, operation string) *service.Error {
+func (s *Server) authorise(x *exchange, caller caller, needed Role, operation string) *service.Error {
 	reason := caller.failure
 	refusal := &service.Error{Code: service.CodeUnauthorized, Message: "a valid token is needed: Authorization: Bearer TOKEN"}
 	if reason == "" {
@@ -162,7 +161,7 @@ func (s *Server) authorise(w http.ResponseWriter, caller caller, needed Role, op
 		reason = "role"
 		refusal = &service.Error{Code: service.CodeForbidden, Message: "this token does not allow that"}
 	} else {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="captop"`)
+		x.Response.Header.Set("WWW-Authenticate", `Bearer realm="captop"`)
 	}
 	s.metrics.authFailures.Inc()
 	s.options.Logger.Warn("AUTH_FAILURE", LogClient, caller.address.String(), "reason", reason, "operation", operation)
@@ -170,8 +169,7 @@ func (s *Server) authorise(w http.ResponseWriter, caller caller, needed Role, op
 }
 
 // authenticate gives the entry of the request's token, or the class of what is wrong with it.
-func (t *Tokens) authenticate(r *http.Request) (tokenEntry, string) {
-	header := r.Header.Get("Authorization")
+func (t *Tokens) authenticate(header string) (tokenEntry, string) {
 	if header == "" {
 		return tokenEntry{}, "no_token"
 	}

@@ -2,14 +2,12 @@ package api_test
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -142,7 +140,13 @@ func exchange(t *testing.T, addr, request string, hangUp bool) (*http.Response, 
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}
 	}()
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	return answer(t, bufio.NewReader(conn), "GET")
+}
+
+// answer reads the answer to a request of a method. Every one of ours is JSON.
+func answer(t *testing.T, reader *bufio.Reader, method string) (*http.Response, api.ErrorBody) {
+	t.Helper()
+	response, err := http.ReadResponse(reader, &http.Request{Method: method})
 	if err != nil {
 		t.Fatalf("no answer: %v", err)
 	}
@@ -192,20 +196,9 @@ func FuzzRequest(f *testing.F) {
 	options := testOptions(log)
 	options.Timeout = 50 * time.Millisecond // how long a body that does not come is borne
 	options.Sessions = api.NewSessions(options.Mode, []byte("k"), time.Now, options.Logger)
-	listener := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		_ = api.New(newFakeStore(), options).Serve(ctx, listener, nil)
-		close(ended)
-	}()
-	f.Cleanup(func() {
-		cancel()
-		<-ended
-	})
+	dial := servePipes(f, newFakeStore(), options, nil)
 	f.Fuzz(func(t *testing.T, request []byte) {
-		near, far := net.Pipe()
-		listener.conns <- far
+		near := dial(nil)
 		go func() {
 			_, _ = near.Write(append(request, "\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"...))
 		}()
@@ -230,26 +223,3 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
-
-// pipes is a listener whose connections the test makes.
-type pipes struct {
-	conns  chan net.Conn
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (l *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.conns:
-		return conn, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipes) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/valyala/fasthttp"
 )
 
 // Proxies are the networks whose X-Forwarded-For is believed.
@@ -67,11 +69,11 @@ func (c caller) share() string {
 	return "address " + c.address.String()
 }
 
-func (s *Server) identify(r *http.Request) caller {
-	c := caller{address: s.options.Proxies.address(r)}
+func (s *Server) identify(x *exchange) caller {
+	c := caller{address: s.options.Proxies.address(x.conn.address, &x.Request.Header)}
 	if s.options.Tokens != nil {
 		var entry tokenEntry
-		entry, c.failure = s.options.Tokens.authenticate(r)
+		entry, c.failure = s.options.Tokens.authenticate(string(x.Request.Header.Peek("Authorization")))
 		c.token, c.role = entry.name, entry.role
 	}
 	return c
@@ -79,16 +81,11 @@ func (s *Server) identify(r *http.Request) caller {
 
 // address gives the caller's address: the peer's, or behind trusted proxies the last one that none of them has added
 // for another of them.
-func (p Proxies) address(r *http.Request) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{} // not a TCP connection
-	}
-	address := peer.Addr().Unmap().WithZone("")
+func (p Proxies) address(address netip.Addr, header *fasthttp.RequestHeader) netip.Addr {
 	if !p.trusted(address) {
 		return address
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.Split(string(bytes.Join(header.PeekAll("X-Forwarded-For"), []byte{','})), ",")
 	for i := len(hops) - 1; i >= 0 && p.trusted(address); i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {

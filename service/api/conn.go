@@ -1,143 +1,145 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
-	"context"
 	"crypto/tls"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
 	"net"
-	"net/http"
-	"os"
-	"regexp"
-	"strconv"
-	"strings"
+	"net/netip"
+	"runtime/debug"
 	"sync/atomic"
+	"time"
 
-	"captop/service"
+	"github.com/valyala/fasthttp"
 )
 
-// plainError matches what net/http writes by itself, before any handler runs: a header that is too large, a request line
-// that does not parse. Nothing else on our connections starts so.
-var plainError = regexp.MustCompile(
-	`^HTTP/1\.1 ([45]\d\d) [^\r\n]*\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n(?s)(.*)$`)
+const (
+	maxHeaderBytes = 64 << 10 // request line and header
+	bufferBytes    = 4 << 10  // of a connection, each way, as long as its headers are no longer
+	// lingerTime is how long a client whose request was not read to its end may go on sending. A connection that is closed
+	// with something unread is reset, and a reset may overtake the answer.
+	lingerTime = 500 * time.Millisecond
+)
 
-// jsonListener makes the errors of net/http itself as readable as ours.
-type jsonListener struct {
-	net.Listener
-	server *Server
-	tls    *tls.Config // nil: plain
-}
-
-// Accept wraps the next connection.
-func (l jsonListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	if l.tls == nil {
-		return &jsonConn{Conn: conn, server: l.server}, nil
-	}
-	secure := tls.Server(conn, l.tls)
-	return &tlsConn{jsonConn{Conn: secure, server: l.server}, secure}, nil
-}
-
-// jsonConn replaces the plain-text errors that net/http writes by error bodies, and answers 408 where it would only
-// hang up: when a request's header does not arrive in time.
-type jsonConn struct {
+// conn is a client's connection: its requests are read and answered one after the other.
+type conn struct {
 	net.Conn
-	server   *Server
-	handling atomic.Bool  // a handler is at work: it answers itself
-	pending  atomic.Int64 // bytes of a request that has not come to a handler yet
+	server  *Server
+	address netip.Addr // of the peer; zero where it is none of TCP
+	closing *atomic.Bool
+	state   atomic.Int32
+	in      *bufio.Reader
+	small   *bufio.Reader // in, before a long header came
+	out     *bufio.Writer
+	now     *exchange
 }
 
-// tlsConn tells net/http of the TLS state of the connection below.
-type tlsConn struct {
-	jsonConn
-	secure *tls.Conn
+// A new connection counts as busy: who has just connected is about to ask.
+const (
+	connBusy int32 = iota
+	connIdle
+	connClosed
+)
+
+func newConn(server *Server, accepted net.Conn, tlsConfig *tls.Config, closing *atomic.Bool) *conn {
+	if tlsConfig != nil {
+		accepted = tls.Server(accepted, tlsConfig)
+	}
+	c := &conn{Conn: accepted, server: server, closing: closing, small: bufio.NewReaderSize(accepted, bufferBytes),
+		out: bufio.NewWriterSize(accepted, bufferBytes)}
+	c.in = c.small
+	if peer, ok := accepted.RemoteAddr().(*net.TCPAddr); ok {
+		c.address = peer.AddrPort().Addr().Unmap().WithZone("")
+	}
+	c.now = newExchange(c)
+	return c
 }
 
-// ConnectionState is how net/http knows that this is TLS.
-func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secure.ConnectionState() }
-
-// Read counts, and answers 408 when the time for a header is over.
-func (c *jsonConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	c.pending.Add(int64(n))
-	if errors.Is(err, os.ErrDeadlineExceeded) && !c.handling.Load() && c.pending.Swap(0) > 0 {
-		_, _ = c.Conn.Write(c.errorAnswer(http.StatusRequestTimeout, "the request's header did not arrive in time"))
+// serve answers the connection's requests until either side wants no more.
+func (c *conn) serve() {
+	defer c.end()
+	_ = c.SetReadDeadline(time.Now().Add(headerTimeout))
+	if !c.handshake() {
+		return
 	}
-	return n, err
+	for first := true; c.await(first) && c.now.serve(first); first = false {
+	}
 }
 
-// Write passes p on, or an error body in its place.
-func (c *jsonConn) Write(p []byte) (int, error) {
-	if !bytes.HasPrefix(p, []byte("HTTP/1.1 4")) && !bytes.HasPrefix(p, []byte("HTTP/1.1 5")) {
-		return c.Conn.Write(p)
+// end closes the connection. Operations answer their own panics; any other one costs its connection and nothing else.
+func (c *conn) end() {
+	if p := recover(); p != nil {
+		c.server.options.Logger.Error("PANIC", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
-	found := plainError.FindSubmatch(p)
-	if found == nil {
-		return c.Conn.Write(p)
-	}
-	status, _ := strconv.Atoi(string(found[1])) // three digits, says the pattern
-	if _, err := c.Conn.Write(c.errorAnswer(status, string(found[2]))); err != nil {
-		return 0, err
-	}
-	return len(p), nil
+	_ = c.Close()
 }
 
-// CloseWrite lets net/http linger, so that the client reads the answer before the connection is reset.
-func (c *jsonConn) CloseWrite() error {
+func (c *conn) handshake() bool {
+	secure, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	_ = c.SetWriteDeadline(time.Now().Add(headerTimeout))
+	if err := secure.Handshake(); err != nil {
+		c.server.options.Logger.Debug("TLS_HANDSHAKE", LogClient, c.address.String(), "error", err.Error())
+		return false
+	}
+	return true
+}
+
+// await waits for the first byte of a request. Between requests the connection is idle, and may be closed meanwhile.
+func (c *conn) await(first bool) bool {
+	if first {
+		_, err := c.in.Peek(1)
+		return err == nil
+	}
+	if c.in.Buffered() > 0 {
+		return true
+	}
+	if c.in != c.small {
+		c.in, c.now = c.small, newExchange(c) // what waits holds no room for a long header
+	}
+	_ = c.SetReadDeadline(time.Now().Add(idleTimeout))
+	c.state.Store(connIdle)
+	if c.closing.Load() {
+		return false
+	}
+	_, err := c.in.Peek(1)
+	return err == nil && c.state.CompareAndSwap(connIdle, connBusy)
+}
+
+// closeIdle closes a connection that waits for a request.
+func (c *conn) closeIdle() {
+	if c.state.CompareAndSwap(connIdle, connClosed) {
+		_ = c.Close()
+	}
+}
+
+// grow makes room for a long header, once. What is buffered stays.
+func (c *conn) grow() bool {
+	if c.in != c.small {
+		return false
+	}
+	held, _ := c.in.Peek(c.in.Buffered())
+	c.in = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(held)), c.Conn), maxHeaderBytes)
+	c.small.Reset(c.Conn)
+	_, _ = c.in.Peek(len(held))
+	return true
+}
+
+// linger takes what the client still sends, for a while, so that it gets to read the answer.
+func (c *conn) linger() {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
+		_ = half.CloseWrite()
 	}
-	return nil
+	_ = c.SetReadDeadline(time.Now().Add(lingerTime))
+	_, _ = io.Copy(io.Discard, c.Conn)
 }
 
-func (c *jsonConn) errorAnswer(status int, message string) []byte {
-	refusal := &service.Error{Code: service.CodeBadRequest, Outcome: service.NotApplied,
-		Message: "the request line, an escape (%XX) in it, or a header does not parse"}
-	if detail, told := strings.CutPrefix(message, "400 Bad Request: "); told {
-		refusal.Message += ": " + detail
-	}
-	switch status {
-	case http.StatusRequestHeaderFieldsTooLarge:
-		refusal.Code = service.CodeHeaderTooLarge
-		refusal.Message = fmt.Sprintf("the header has more than %d bytes; send a long value as the body", maxHeaderBytes)
-	case http.StatusRequestTimeout:
-		refusal.Code, refusal.Message = service.CodeRequestTimeout, message
-	}
-	body, err := json.Marshal(c.server.errorBody(refusal))
-	if err != nil { // our own type: it always marshals
-		panic(err)
-	}
-	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s\n",
-		status, http.StatusText(status), len(body)+1, body)
-}
-
-type connKey struct{}
-
-// withConn is the server's ConnContext: handlers find their connection in the request's context.
-func withConn(ctx context.Context, conn net.Conn) context.Context {
-	switch c := conn.(type) {
-	case *tlsConn:
-		return context.WithValue(ctx, connKey{}, &c.jsonConn)
-	case *jsonConn:
-		return context.WithValue(ctx, connKey{}, c)
-	}
-	return ctx
-}
-
-func beginRequest(ctx context.Context) {
-	if c, ok := ctx.Value(connKey{}).(*jsonConn); ok {
-		c.handling.Store(true)
-	}
-}
-
-func endRequest(ctx context.Context) {
-	if c, ok := ctx.Value(connKey{}).(*jsonConn); ok {
-		c.pending.Store(0)
-		c.handling.Store(false)
-	}
+// send writes an answer out, within the time that a slow reader has.
+func (c *conn) send(answer *fasthttp.Response) bool {
+	_ = c.SetWriteDeadline(time.Now().Add(c.server.options.Timeout + answerTimeout))
+	return answer.Write(c.out) == nil && c.out.Flush() == nil
 }

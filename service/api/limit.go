@@ -116,7 +116,7 @@ func (s *Server) limit(c *call, outcome service.Outcome) error {
 	}
 	s.metrics.rateLimited.Inc()
 	seconds := int(math.Ceil(wait.Seconds()))
-	c.w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	c.x.Response.Header.Set("Retry-After", strconv.Itoa(seconds))
 	return &service.Error{Code: service.CodeRateLimited, Outcome: outcome,
 		Message: fmt.Sprintf("too many requests; try again in %d s", seconds)}
 }

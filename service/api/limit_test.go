@@ -1,9 +1,10 @@
 package api_test
 
 import (
+	"context"
 	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -154,10 +155,24 @@ func TestAddressBehindProxies(t *testing.T) {
 			log := &logBuffer{}
 			options := testOptions(log)
 			options.Proxies = proxies
-			request := httptest.NewRequest("POST", "/write/k/v", nil)
-			request.RemoteAddr = c.peer
+			peer, err := net.ResolveTCPAddr("tcp", c.peer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dial := servePipes(t, newFakeStore(), options, nil)
+			transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
+				return dial(func(far net.Conn) net.Conn { return peerConn{far, peer} }), nil
+			}}
+			request, err := http.NewRequestWithContext(t.Context(), "POST", "http://x/write/k/v", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
 			request.Header["X-Forwarded-For"] = c.forwarded
-			api.New(newFakeStore(), options).ServeHTTP(httptest.NewRecorder(), request)
+			response, err := transport.RoundTrip(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
 			if want := `"client":"` + c.want + `"`; !strings.Contains(log.String(), want) {
 				t.Errorf("wanted %s in the log:\n%s", want, log)
 			}

@@ -22,12 +22,13 @@ const (
 
 // call is one read or write on its way through the server.
 type call struct {
-	kind   kind
-	w      http.ResponseWriter
-	r      *http.Request
-	ctx    context.Context // ends at the deadline of the whole request
-	caller caller
-	key    string
+	kind      kind
+	x         *exchange
+	ctx       context.Context // ends at the deadline of the whole request
+	caller    caller
+	key       string
+	inPath    bool   // the value of a write is in the path,
+	pathValue []byte // and is this
 
 	size    int             // of the value, bytes
 	version service.Version // answered
@@ -35,25 +36,22 @@ type call struct {
 	nodes   []string        // answered: holders of a write, or the node of a read
 }
 
-// operation wraps a read or a write: deadline, admission, metrics, one log line, and errors as bodies.
-func (s *Server) operation(kind kind, handle func(*call) (any, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
-		// A client that hangs up must not turn its write into half a one: only the deadline ends the work.
-		ctx := service.Until(context.Background(), began.Add(s.options.Timeout))
-		defer ctx.Stop()
-		c := &call{kind: kind, w: w, r: r, ctx: ctx, caller: s.identify(r), key: r.PathValue("key")}
-		body, err := s.answer(c, handle)
-		status := http.StatusOK
-		if err == nil {
-			writeJSON(w, status, body)
-		} else {
-			status = s.refuse(w, s.refusal(kind, err), c.kept)
-		}
-		took := time.Since(began)
-		s.metrics.observe(kind, status, took)
-		s.log(c, status, err, took)
+// operate wraps a read or a write: deadline, admission, metrics, one log line, and errors as bodies.
+func (s *Server) operate(c *call, handle func(*call) (any, error)) {
+	// A client that hangs up must not turn its write into half a one: only the deadline ends the work.
+	ctx := service.Until(context.Background(), c.x.began.Add(s.options.Timeout))
+	defer ctx.Stop()
+	c.ctx, c.caller = ctx, s.identify(c.x)
+	body, err := s.answer(c, handle)
+	status := http.StatusOK
+	if err == nil {
+		c.x.json(status, body)
+	} else {
+		status = c.x.refuse(s.refusal(c.kind, err), c.kept)
 	}
+	took := time.Since(c.x.began)
+	s.metrics.observe(c.kind, status, took)
+	s.log(c, status, err, took)
 }
 
 // answer admits the call and handles it; a panic becomes an error.
@@ -82,7 +80,7 @@ func (s *Server) answer(c *call, handle func(*call) (any, error)) (body any, err
 }
 
 func (s *Server) write(c *call) (any, error) {
-	value, err := valueOf(c.w, c.r)
+	value, err := valueOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +100,7 @@ func (s *Server) write(c *call) (any, error) {
 }
 
 func (s *Server) read(c *call) (any, error) {
-	options := service.ReadOptions{Node: c.r.URL.Query().Get("node")}
+	options := service.ReadOptions{Node: c.x.query("node")}
 	if options.Node != "" && options.Node != service.G1 && options.Node != service.G2 {
 		return nil, &service.Error{Code: service.CodeBadRequest,
 			Message: "node names no node; take db_g1 or db_g2, or leave it out"}

@@ -10,7 +10,6 @@ import (
 	"hash"
 	"io"
 	"log/slog"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,16 +128,14 @@ func (s *Sessions) open(token string) (m memory, reason string) {
 }
 
 // of gives the memory of the request's token, an empty one where there is none. Header before cookie.
-func (s *Sessions) of(r *http.Request, client string) (m memory, found bool) {
-	token := r.Header.Get(SessionHeader)
-	if token == "" {
-		cookie, err := r.Cookie(SessionCookie)
-		if err != nil {
+func (s *Sessions) of(x *exchange, client string) (m memory, found bool) {
+	token := x.Request.Header.Peek(SessionHeader)
+	if len(token) == 0 {
+		if token = x.Request.Header.Cookie(SessionCookie); token == nil {
 			return memory{}, false
 		}
-		token = cookie.Value
 	}
-	m, reason := s.open(token)
+	m, reason := s.open(string(token))
 	if reason != "" {
 		s.logger.Info("SESSION_IGNORED", LogClient, client, "reason", reason)
 		return memory{}, false
@@ -164,7 +161,7 @@ func (s *Sessions) mac(purpose, text string) []byte {
 // recall gives what the request's session knows of the key.
 func (s *Server) recall(c *call) sessionEntry {
 	sessions := s.options.Sessions
-	m, found := sessions.of(c.r, c.caller.name())
+	m, found := sessions.of(c.x, c.caller.name())
 	switch {
 	case !found:
 		return sessionEntry{state: wroteNothing}
@@ -179,15 +176,14 @@ var cookieRules = "; Path=/; Max-Age=" + strconv.Itoa(int(sessionTTL.Seconds()))
 // remember notes the write in the request's session, or in a new one, and hands out the token.
 func (s *Server) remember(c *call, version service.Version) {
 	sessions := s.options.Sessions
-	m, found := sessions.of(c.r, c.caller.name())
+	m, found := sessions.of(c.x, c.caller.name())
 	token := sessions.note(c.ctx, m, found, sessions.hash(c.key), version, s.store.Newer)
-	c.w.Header()[SessionHeader] = []string{token}
-	// As http.SetCookie would, which looks at every byte of what is known to be fit for a cookie.
+	c.x.Response.Header.Set(SessionHeader, token)
 	cookie := SessionCookie + "=" + token + cookieRules
 	if s.options.Secure {
 		cookie += "; Secure"
 	}
-	c.w.Header()["Set-Cookie"] = []string{cookie + "; SameSite=Lax"}
+	c.x.Response.Header.Add("Set-Cookie", cookie+"; SameSite=Lax")
 }
 
 // note gives the token of m with one more write. It never fails: where Redis can't note it, the token does.

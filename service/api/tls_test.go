@@ -18,7 +18,7 @@ import (
 	"captop/service/api"
 )
 
-// TestTLS: over TLS the cookie is Secure, requests work, and net/http's own errors are error bodies too.
+// TestTLS: over TLS the cookie is Secure, requests work, and what is no request is answered too.
 func TestTLS(t *testing.T) {
 	certified := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate
 	defer certified.Close()
