@@ -115,7 +115,7 @@ func TestVerdicts(t *testing.T) {
 		{"ap says that its clock is ahead", func(s *stack) {
 			s.skew["app_ap"], s.health["app_ap"].Status = time.Hour, api.StatusDegraded
 			s.health["app_ap"].WritesRefused = "this instance's clock is 1h0m0s ahead of db_g1; 500ms are allowed"
-		}, "ap_clock", Critical, false, "app_ap refuses every write, and answers reads: this instance's clock is 1h0m0s ahead of db_g1"},
+		}, "ap_clock", Critical, false, "app_ap refuses every write, and answers reads: its clock is 1h0m0s ahead of db_g1"},
 		{"cp's clock is behind", func(s *stack) { s.skew["app_cp"] = -time.Minute }, "cp_clock", Warning, false, "59s behind captop's"},
 		{"captop's clock is off", func(s *stack) { s.skew["app_cp"], s.skew["app_ap"] = time.Hour, time.Hour }, "captop_clock", Warning, false,
 			"The clock of this host"},
@@ -184,5 +184,23 @@ func TestRestart(t *testing.T) {
 	}
 	if snap.Severity != OK || kinds["breaker"] != 4 || kinds["restart"] != 1 || kinds["rejoin"] != 2 || kinds["target"] != 2 {
 		t.Errorf("at the end %s with events %v", snap.Severity, kinds)
+	}
+}
+
+// TestRefusalBesideAnotherInstance: who refuses alone is worse than who has somebody beside it.
+func TestRefusalBesideAnotherInstance(t *testing.T) {
+	s := newStack()
+	s.join("app_ap-2", service.ModeAP)
+	s.names = append(s.names, "app_ap-2")
+	all := targets()
+	all.Services = append(all.Services, ServiceTarget{Name: "app_ap-2", Mode: service.ModeAP, URL: "http://ap2:5002"})
+	state := newState(t, all, tick, epoch)
+	for refusing, want := range []Severity{OK, Warning, Critical} {
+		for _, svc := range []string{"app_ap", "app_ap-2"}[:refusing] {
+			s.health[svc].Status, s.health[svc].WritesRefused = api.StatusDegraded, "this instance's clock is off"
+		}
+		if v := s.watch(t, state, 3).Verdict; v.Severity != want {
+			t.Errorf("with %d of two refusing: %+v", refusing, v)
+		}
 	}
 }

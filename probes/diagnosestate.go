@@ -239,11 +239,19 @@ func percent(share float64) string {
 func refusalFindings(s *Snapshot) []finding {
 	var found []finding
 	for _, svc := range s.Services {
-		if svc.WritesRefused != "" {
-			found = append(found, finding{situation: short(svc.Name) + "_clock", severity: Critical, of: member{svc.Name, svc.Mode, ""},
-				sentence: fmt.Sprintf("%s refuses every write, and answers reads: %s.", svc.Name, svc.WritesRefused),
-				next:     "Set the clock of its host (NTP). Behind HAProxy the other instances take its writes meanwhile."})
+		if svc.WritesRefused == "" {
+			continue
 		}
+		one := finding{situation: short(svc.Name) + "_clock", severity: Critical, of: member{svc.Name, svc.Mode, ""},
+			sentence: fmt.Sprintf("%s refuses every write, and answers reads: %s.", svc.Name, strings.Replace(svc.WritesRefused, "this instance's", "its", 1)),
+			next:     "Set the clock of its host (NTP)."}
+		if slices.ContainsFunc(s.Services, func(other Service) bool {
+			return other.Mode == svc.Mode && other.Reach.Contact == Up && other.WritesRefused == "" && !other.Draining
+		}) {
+			one.severity = Warning
+			one.next += " Behind HAProxy another instance takes its writes meanwhile."
+		}
+		found = append(found, one)
 	}
 	return found
 }

@@ -169,8 +169,12 @@ type showJob struct {
 
 func (d showJob) update(msg tea.Msg, _ seen) (dialog, bool, tea.Cmd) {
 	press, ok := msg.(tea.KeyMsg)
-	closes := ok && (key.Matches(press, d.keys.Back) || d.job.done() && key.Matches(press, d.keys.Submit, d.keys.Quit))
-	return d, !closes, nil
+	return d, !ok || !d.closes(press), nil
+}
+
+// closes says of a key whether it does nothing but close this.
+func (d showJob) closes(press tea.KeyMsg) bool {
+	return key.Matches(press, d.keys.Back) || d.job.done() && key.Matches(press, d.keys.Submit, d.keys.Quit)
 }
 
 func (d showJob) view(width int, s seen) (string, []string) {
@@ -200,7 +204,7 @@ func (d showJob) view(width int, s seen) (string, []string) {
 	} else {
 		lines = append(lines, outcome(t, theme.OK, "DONE in "+cell.Span(j.ended.Sub(j.started)), j.proof, width)...)
 	}
-	return j.action.Name, append(lines, "", t.Key.Render("enter")+t.Dim.Render(" closes"))
+	return j.action.Name, append(lines, "", t.Key.Render("enter")+t.Dim.Render(" closes; any other key does what it does"))
 }
 
 // outcome is a badge with the text below it.

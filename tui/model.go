@@ -189,6 +189,9 @@ func (m model) press(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 			return m.copyOut(text)
 		}
 	}
+	if ended, ok := m.open.(showJob); ok && ended.job.done() && !ended.closes(msg) {
+		m.open = nil // what has ended stands in the way of nothing: the key means what it means without it
+	}
 	if m.open != nil {
 		return m.toDialog(msg)
 	}
