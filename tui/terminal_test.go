@@ -27,7 +27,7 @@ const childVariable = "TUI_TEST_CHILD"
 func TestMain(m *testing.M) {
 	if kind := os.Getenv(childVariable); kind != "" {
 		if err := child(kind); err != nil {
-			fmt.Fprintln(os.Stderr, "ended:", err)
+			fmt.Fprint(os.Stderr, "\nended: ", err, "\n") // a panic leaves the cursor anywhere
 			os.Exit(1)
 		}
 		fmt.Println("ended well")
