@@ -119,6 +119,9 @@ type Breaker struct {
 	NextProbe time.Time // when an OPEN breaker lets the next call through; zero otherwise
 }
 
+// NotLookedAt is why the rejoin of a node waits of whose present run nothing is known yet.
+const NotLookedAt = "not looked at yet"
+
 // Rejoin is the progress of a node that is being reconciled from its peer before it is believed.
 type Rejoin struct {
 	Active  bool

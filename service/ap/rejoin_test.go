@@ -108,6 +108,24 @@ func TestNodeThatLostDataIsReconciledBeforeItIsBelieved(t *testing.T) {
 	}
 }
 
+// TestRestartIsNotWellBeforeItWasLookedAt: of a run that no poll has seen, the word of the one before says nothing.
+func TestRestartIsNotWellBeforeItWasLookedAt(t *testing.T) {
+	s := newPair(t).open(t, "a", time.Now)
+	await(t, "both nodes are reconciled", func() error {
+		for _, n := range s.Nodes() {
+			if !n.Reachable || n.Rejoin.Active {
+				return fmt.Errorf("%+v", n)
+			}
+		}
+		return nil
+	})
+	state, own := s.nodes[g2].State(), *s.watch[g2].view()
+	state.RunID = "another"
+	if r := s.rejoinState(g2, &own, state); !r.Active || r.Waiting != service.NotLookedAt {
+		t.Errorf("%+v", r)
+	}
+}
+
 // An old copy without its peer answers, and says how old it is.
 func TestOldCopyAloneSaysHowOldItIs(t *testing.T) {
 	p := newPair(t)

@@ -120,7 +120,7 @@ func (s *Store) Nodes() []service.NodeState {
 		if peer != nil {
 			state.QueueDepth = peer.depth
 		}
-		state.Rejoin = s.rejoinState(which, own)
+		state.Rejoin = s.rejoinState(which, own, state)
 		if err := s.watch[which].skew(); err != nil {
 			state.ClockError = err.Error()
 		}

@@ -158,6 +158,21 @@ func TestRefusesWhileANodeIsAway(t *testing.T) {
 	}
 }
 
+// TestRestartIsNotWellBeforeItWasLookedAt: of a run that no look has seen, the word on the one before says nothing.
+func TestRestartIsNotWellBeforeItWasLookedAt(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	eventually(t, "settling", func() error { return wellSettled(s) })
+	_ = s.Close() // no more looks
+	was := s.watch.settledRun[head]
+	s.watch.settledRun[head] = "another"
+	for _, n := range s.Nodes() {
+		if n.Rejoin.Active != (n.Name == s.nodes[head].Name()) {
+			t.Errorf("with its last look at another run than %s: %+v", was, n)
+		}
+	}
+}
+
 // TestLostDataIsSettledBeforeItIsBelieved: a node that comes back empty, or from an old copy, gives no old answer.
 func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
 	for name, lose := range map[string]func(s *nodetest.Server, copied string){

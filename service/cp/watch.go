@@ -40,7 +40,7 @@ type watch struct {
 func (w *watch) start(now time.Time) {
 	w.seen = [2]time.Time{now, now}
 	for which := range w.join {
-		w.join[which] = service.Rejoin{Active: true, Since: now, Waiting: "not looked at yet"}
+		w.join[which] = service.Rejoin{Active: true, Since: now, Waiting: service.NotLookedAt}
 	}
 }
 
@@ -60,6 +60,9 @@ func (s *Store) Nodes() []service.NodeState {
 	for _, which := range []side{tail, head} {
 		state := s.nodes[which].State()
 		state.Rejoin = s.watch.join[which]
+		if run := state.RunID; !state.Rejoin.Active && run != "" && run != s.watch.settledRun[which] { // it has restarted since the last look
+			state.Rejoin = service.Rejoin{Active: true, Since: state.Since, Waiting: service.NotLookedAt}
+		}
 		state.Staleness = s.watch.staleness(which, state.Reachable, now)
 		if which == head {
 			state.QueueDepth = s.watch.dirty
