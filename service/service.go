@@ -147,6 +147,15 @@ type NodeState struct {
 	Failures   uint64        // of these, failed for want of a connection or an answer
 }
 
+// Settle notes what is known of the node's rejoin, found out under a run of it. That one run needs none says nothing about
+// the next one.
+func (s *NodeState) Settle(known Rejoin, run string) {
+	if !known.Active && run != "" && s.RunID != "" && s.RunID != run {
+		known = Rejoin{Active: true, Since: s.Since, Waiting: NotLookedAt}
+	}
+	s.Rejoin = known
+}
+
 // CheckKey refuses a key that cannot be stored: empty, over MaxKeyBytes, invalid UTF-8, or with control characters.
 func CheckKey(key string) error {
 	switch {

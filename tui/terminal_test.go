@@ -168,6 +168,12 @@ func TestJourneyRestart(t *testing.T) {
 	s.Wait("restart db_g2?", "docker compose restart db_g2", "enter does it")
 	s.Keys("Enter")
 	s.Wait("DONE in", "run id changed", "PING answered PONG", "stopping db_g2")
+	s.Keys("Enter")
+	s.Gone("DONE in")
+	s.Keys("r")
+	s.Wait("enter does it")
+	s.Keys("Enter")
+	s.Wait("DONE in")
 	s.Keys("5") // what has ended is in nobody's way
 	s.Gone("DONE in")
 	s.Wait("follow")

@@ -169,14 +169,14 @@ func locked(t *testing.T, id string) {
 }
 
 // writeUntil writes until the answer is as wanted.
-func writeUntil(t *testing.T, client *api.Client, wanted func(error) bool) {
+func writeUntil(t *testing.T, client *api.Client, key string, wanted func(error) bool) {
 	t.Helper()
 	var err error
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-		_, err = client.Write(ctx, "compose", []byte("v"))
+		_, err = client.Write(ctx, key, []byte("v"))
 		if err == nil {
-			_, err = client.Read(ctx, "compose", service.ReadOptions{})
+			_, err = client.Read(ctx, key, service.ReadOptions{})
 		}
 		cancel()
 		if wanted(err) {
@@ -185,6 +185,9 @@ func writeUntil(t *testing.T, client *api.Client, wanted func(error) bool) {
 	}
 	t.Fatalf("the last answer to a write was %v", err)
 }
+
+// well says of an answer that it was none of the refusals.
+func well(err error) bool { return err == nil }
 
 // TestReadmeCommands runs every command of the README's sh blocks, each as its row says; a command without a row fails.
 func TestReadmeCommands(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"captop/service"
 	"captop/service/api"
@@ -38,7 +37,7 @@ func TestFailoverPage(t *testing.T) {
 	s.sh(t, "docker-compose --profile dr up -d")
 	clients := []*api.Client{s.client(t, service.ModeCP), s.client(t, service.ModeAP)}
 	for _, client := range clients {
-		writes(t, client, "before")
+		writeUntil(t, client, "before", well)
 	}
 	s.converged(t)
 	s.linked(t)
@@ -69,13 +68,13 @@ func TestFailoverPage(t *testing.T) {
 				t.Errorf("after the failover %s has lost what was acknowledged: %v", node, err)
 			}
 		}
-		writes(t, client, "after")
+		writeUntil(t, client, "after", well)
 	}
 	s.sh(t, s.filled(t, `test "$(docker inspect -f '{{.State.Running}}' {db_g1} {db_g2} | sort -u)" = false`))
 	s.sh(t, "docker restart "+s.project+"_db_g1_standby_1 "+s.project+"_db_g2_standby_1") // they stay what they are now
 	s.converged(t)
 	for _, client := range clients {
-		writes(t, client, "after a restart")
+		writeUntil(t, client, "after a restart", well)
 	}
 }
 
@@ -99,18 +98,6 @@ func (s *stack) keep(t *testing.T, path string) {
 			t.Error(err)
 		}
 	})
-}
-
-// writes writes a key as soon as the service takes it.
-func writes(t *testing.T, client *api.Client, key string) {
-	t.Helper()
-	var err error
-	for until := time.Now().Add(2 * time.Minute); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
-		if _, err = client.Write(t.Context(), key, []byte("1")); err == nil {
-			return
-		}
-	}
-	t.Fatal(err)
 }
 
 // linked waits until both standbys follow their primaries.

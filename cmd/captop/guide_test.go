@@ -83,9 +83,8 @@ func TestGuide(t *testing.T) {
 	r.types(t, "docker-compose up -d")
 	cp, ap := r.client(t, service.ModeCP), r.client(t, service.ModeAP)
 	both := []*api.Client{cp, ap}
-	well := func(err error) bool { return err == nil }
 	for _, client := range both {
-		writeUntil(t, client, well)
+		writeUntil(t, client, "compose", well)
 	}
 	if _, err := api.NewClient(r.edge[service.ModeCP], "", nil).Write(t.Context(), "compose", []byte("v")); service.CodeOf(err) != service.CodeUnauthorized {
 		t.Errorf("a write without a token: %v", err)
@@ -108,8 +107,8 @@ func TestGuide(t *testing.T) {
 
 	r.sh(t, "docker-compose kill db_g2")
 	screen.Wait("FIRING ", "db_g2 ") // its name is gone with it, so nobody can tell why it does not answer
-	writeUntil(t, cp, func(err error) bool { return err != nil })
-	writeUntil(t, ap, well)
+	writeUntil(t, cp, "compose", func(err error) bool { return err != nil })
+	writeUntil(t, ap, "compose", well)
 	desk := r.terminal(t, "docker-compose run --rm operator")
 	desk.Wait("db_g2 ", "A arm")
 	desk.Keys("A")
@@ -119,7 +118,7 @@ func TestGuide(t *testing.T) {
 	desk.Keys("Enter")
 	desk.Wait("DONE in")
 	desk.Keys("Enter")
-	writeUntil(t, cp, well)
+	writeUntil(t, cp, "compose", well)
 	r.converged(t)
 	screen.Wait("8/8 up")
 	desk.Wait("8/8 up")
@@ -250,7 +249,7 @@ func (s *stack) speaksTLS(t *testing.T) {
 	asker := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	plain := strings.Replace(s.edge[service.ModeCP], "127.0.0.1", "localhost", 1)
 	secure := strings.Replace(plain, "http:", "https:", 1)
-	writeUntil(t, api.NewClient(secure, stackSecret(t, "token_write"), transport), func(err error) bool { return err == nil })
+	writeUntil(t, api.NewClient(secure, stackSecret(t, "token_write"), transport), "compose", well)
 
 	response, err := asker.Get(plain + "/read/compose?node=db_g1")
 	if err != nil {

@@ -110,7 +110,7 @@ func (w *swarm) ready(t *testing.T, command string) {
 func (w *swarm) keeps(t *testing.T, mode service.Mode) {
 	t.Helper()
 	client := w.client(t, mode)
-	writeUntil(t, client, func(err error) bool { return err == nil })
+	writeUntil(t, client, "compose", well)
 	for _, node := range []string{service.G1, service.G2} {
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
 			read, err := client.Read(t.Context(), "compose", service.ReadOptions{Node: node})

@@ -63,14 +63,9 @@ func (s *Store) rejoinIfNeeded(ctx context.Context, which side) {
 	}
 }
 
-// rejoinState is what is known of a node's reconciliation. What an earlier run of the node said is no word on this one.
-func (s *Store) rejoinState(which side, own *view, state service.NodeState) service.Rejoin {
-	switch {
-	case own == nil:
-		return service.Rejoin{}
-	case own.settled && state.RunID != "" && state.RunID != own.inc.RunID:
-		return service.Rejoin{Active: true, Since: state.Since, Waiting: service.NotLookedAt}
-	case own.settled:
+// rejoinState is what is known of a node's reconciliation.
+func (s *Store) rejoinState(which side, own *view) service.Rejoin {
+	if own.settled {
 		return service.Rejoin{}
 	}
 	w := s.watch[which]

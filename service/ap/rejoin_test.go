@@ -121,7 +121,8 @@ func TestRestartIsNotWellBeforeItWasLookedAt(t *testing.T) {
 	})
 	state, own := s.nodes[g2].State(), *s.watch[g2].view()
 	state.RunID = "another"
-	if r := s.rejoinState(g2, &own, state); !r.Active || r.Waiting != service.NotLookedAt {
+	state.Settle(s.rejoinState(g2, &own), own.inc.RunID)
+	if r := state.Rejoin; !r.Active || r.Waiting != service.NotLookedAt {
 		t.Errorf("%+v", r)
 	}
 }

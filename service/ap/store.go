@@ -120,7 +120,9 @@ func (s *Store) Nodes() []service.NodeState {
 		if peer != nil {
 			state.QueueDepth = peer.depth
 		}
-		state.Rejoin = s.rejoinState(which, own, state)
+		if own != nil {
+			state.Settle(s.rejoinState(which, own), own.inc.RunID)
+		}
 		if err := s.watch[which].skew(); err != nil {
 			state.ClockError = err.Error()
 		}

@@ -247,14 +247,18 @@ func (v *view) readMarks(marks *[layout.Buckets]*redis.ZSliceCmd) {
 func (s *Store) clockError(which side, v *view) error {
 	ahead := time.Duration(v.sent.UnixMicro()-v.clock) * time.Microsecond
 	behind := time.Duration(v.clock-v.got.UnixMicro()) * time.Microsecond
-	name, bound := s.nodes[which].Name(), s.config.MaxClockSkew
-	switch {
-	case ahead > bound:
-		return &skewError{fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", ahead.Round(time.Millisecond), name, bound)}
-	case behind > bound:
-		return &skewError{fmt.Sprintf("this instance's clock is %s behind %s; %s are allowed", behind.Round(time.Millisecond), name, bound)}
+	switch name := s.nodes[which].Name(); {
+	case ahead > s.config.MaxClockSkew:
+		return s.skewed(ahead, "ahead of "+name)
+	case behind > s.config.MaxClockSkew:
+		return s.skewed(behind, "behind "+name)
 	}
 	return nil
+}
+
+// skewed says how far the instance's clock is from where, such as "ahead of db_g1".
+func (s *Store) skewed(by time.Duration, where string) *skewError {
+	return &skewError{fmt.Sprintf("this instance's clock is %s %s; %s are allowed", by.Round(time.Millisecond), where, s.config.MaxClockSkew)}
 }
 
 // texts gives the strings of an HMGET, "" for a field that is not there.

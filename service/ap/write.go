@@ -125,7 +125,7 @@ func (s *Store) refuseSkew(what, name string, micros int64) error {
 	e := &skewError{fmt.Sprintf("the stored value is stamped %s after this instance's clock; %s are allowed",
 		by, s.config.MaxClockSkew)}
 	if what == "ahead" {
-		e.message = fmt.Sprintf("this instance's clock is %s ahead of %s; %s are allowed", by, name, s.config.MaxClockSkew)
+		e = s.skewed(by, "ahead of "+name)
 	}
 	s.config.Logger.Error("CLOCK_SKEW", "node", name, "error", e.message)
 	return e

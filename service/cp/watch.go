@@ -59,10 +59,7 @@ func (s *Store) Nodes() []service.NodeState {
 	states := make([]service.NodeState, 0, 2)
 	for _, which := range []side{tail, head} {
 		state := s.nodes[which].State()
-		state.Rejoin = s.watch.join[which]
-		if run := state.RunID; !state.Rejoin.Active && run != "" && run != s.watch.settledRun[which] { // it has restarted since the last look
-			state.Rejoin = service.Rejoin{Active: true, Since: state.Since, Waiting: service.NotLookedAt}
-		}
+		state.Settle(s.watch.join[which], s.watch.settledRun[which])
 		state.Staleness = s.watch.staleness(which, state.Reachable, now)
 		if which == head {
 			state.QueueDepth = s.watch.dirty
