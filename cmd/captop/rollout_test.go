@@ -187,6 +187,8 @@ func TestRollout(t *testing.T) {
 	failed, asked := under.failures()
 	if len(failed) > 0 || asked < 1000 {
 		t.Errorf("%d of %d requests failed, the first ones:\n%s", len(failed), asked, strings.Join(failed[:min(len(failed), 10)], "\n"))
+		// What HAProxy says of the instances, and of the requests that one of them or a client broke off.
+		t.Log(s.sh(t, `docker-compose logs -t --no-color haproxy | grep -E 'Server |backend|"end":"[^-]|"status":5|"status":-1' | tail -200`))
 	}
 	t.Logf("%d requests during six rollouts", asked)
 }

@@ -110,15 +110,7 @@ func TestNodeThatLostDataIsReconciledBeforeItIsBelieved(t *testing.T) {
 
 // TestRestartIsNotWellBeforeItWasLookedAt: of a run that no poll has seen, the word of the one before says nothing.
 func TestRestartIsNotWellBeforeItWasLookedAt(t *testing.T) {
-	s := newPair(t).open(t, "a", time.Now)
-	await(t, "both nodes are reconciled", func() error {
-		for _, n := range s.Nodes() {
-			if !n.Reachable || n.Rejoin.Active {
-				return fmt.Errorf("%+v", n)
-			}
-		}
-		return nil
-	})
+	s := newPair(t).ready(t, "a")
 	state, own := s.nodes[g2].State(), *s.watch[g2].view()
 	state.RunID = "another"
 	state.Settle(s.rejoinState(g2, &own), own.inc.RunID)
