@@ -22,8 +22,8 @@ const usage = `capd serves one of two promises over the Redis nodes db_g1 and db
   capd --version
 `
 
-// run is the whole program. It returns when ctx ends or a SIGINT or SIGTERM has been served; a second signal ends the
-// process at once.
+// run is the whole program. It returns when ctx ends or a SIGINT or SIGTERM has been served; a SIGINT behind that ends
+// the process at once.
 func run(ctx context.Context, args []string, io stdio) error {
 	flags := flag.NewFlagSet("capd", flag.ContinueOnError)
 	flags.SetOutput(io.Err)
@@ -57,7 +57,9 @@ func run(ctx context.Context, args []string, io stdio) error {
 	return fmt.Errorf("there is no command %q; capd -h lists them", flags.Arg(0))
 }
 
-// untilSignal ends f's context at the first SIGINT or SIGTERM, and does not wait for f after the second.
+// untilSignal ends f's context at the first SIGINT or SIGTERM, and does not wait for f where a SIGINT follows: somebody
+// presses Ctrl-C again. A SIGTERM that follows is no hurry: two who stop the same instance, such as a rollout that was
+// killed and the one that goes on with it, would cut off the requests for which the first one's drain is there.
 func untilSignal(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -72,11 +74,15 @@ func untilSignal(ctx context.Context, f func(context.Context) error) error {
 	case <-signals:
 		cancel()
 	}
-	select {
-	case err := <-ended:
-		return err
-	case second := <-signals:
-		return fmt.Errorf("ended by a second signal (%s) before the requests in flight had ended", second)
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case again := <-signals:
+			if again == syscall.SIGINT {
+				return fmt.Errorf("ended by another signal (%s) before the requests in flight had ended", again)
+			}
+		}
 	}
 }
 

@@ -149,13 +149,30 @@ func TestBothModesServeAndDrain(t *testing.T) {
 	}
 }
 
-func TestSecondSignalEndsAtOnce(t *testing.T) {
+func TestAnotherInterruptEndsAtOnce(t *testing.T) {
 	d := start(t, "MODE=ap", "DRAIN_SEC=3600")
 	d.process.Process.Signal(syscall.SIGTERM)
 	d.await(t, "DRAINING")
-	d.process.Process.Signal(syscall.SIGTERM)
+	d.process.Process.Signal(syscall.SIGINT)
 	if err := d.wait(t); err == nil {
 		t.Error("the second signal ended capd with exit code 0")
+	}
+}
+
+// Whoever stops an instance that is draining waits for the same drain.
+func TestAnotherTermCutsNothingShort(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	d := start(t, "MODE=ap", "DB_G1_URL="+g1.URL(), "DB_G2_URL="+g2.URL(), "DRAIN_SEC=1")
+	client := d.ready(t)
+	d.process.Process.Signal(syscall.SIGTERM)
+	d.await(t, "DRAINING")
+	d.process.Process.Signal(syscall.SIGTERM)
+	d.process.Process.Signal(syscall.SIGTERM)
+	if _, err := client.Write(t.Context(), "k", []byte("v")); err != nil {
+		t.Errorf("a write while draining: %v", err)
+	}
+	if err := d.wait(t); err != nil {
+		t.Errorf("exit after draining: %v", err)
 	}
 }
 

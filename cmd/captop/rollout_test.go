@@ -119,6 +119,15 @@ func (s *stack) all(image string) []string {
 	return lines
 }
 
+// drains waits until an instance has begun to drain.
+func (s *stack) drains(t *testing.T, name string) {
+	t.Helper()
+	until(t, name+" drains", func() bool {
+		log, err := exec.Command("docker", "logs", s.project+"_"+name).CombinedOutput()
+		return err == nil && strings.Contains(string(log), "DRAINING")
+	})
+}
+
 // TestRollout rolls the services to another image under load, to one that does not start, and is killed in the middle.
 // No request fails in all of that.
 func TestRollout(t *testing.T) {
@@ -148,7 +157,7 @@ func TestRollout(t *testing.T) {
 		}
 		return string(output)
 	}
-	killed := func(image string) {
+	killed := func(image string, when func()) {
 		t.Helper()
 		c := command(image)
 		stdout, err := c.StdoutPipe()
@@ -160,6 +169,7 @@ func TestRollout(t *testing.T) {
 		}
 		for lines := bufio.NewScanner(stdout); lines.Scan() && !strings.Contains(lines.Text(), "draining"); {
 		}
+		when()
 		if err := c.Process.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -176,11 +186,11 @@ func TestRollout(t *testing.T) {
 	if got := s.images(t); !slices.Equal(got, s.all(second)) {
 		t.Errorf("after that there are\n%s", strings.Join(got, "\n"))
 	}
-	killed(third)
+	killed(third, func() { s.drains(t, "app_ap_1_old") }) // the one that goes on with it stops that instance again
 	if output := roll(third); !strings.Contains(output, "going on with") {
 		t.Errorf("a rollout after one to the same image that was killed:\n%s", output)
 	}
-	killed(second)
+	killed(second, func() {})
 	if output := roll(third); !strings.Contains(output, "going back with") {
 		t.Errorf("a rollout after one to another image that was killed:\n%s", output)
 	}

@@ -89,7 +89,8 @@ func (x *exchange) settle() {
 // answer sends the answer, and reports whether the connection stays.
 func (x *exchange) answer() bool {
 	request, response := &x.Request.Header, &x.Response
-	if request.ConnectionClose() || x.conn.closing.Load() {
+	// While draining, too: a load balancer that has not noticed yet keeps no connection that would end under a request of its.
+	if request.ConnectionClose() || x.conn.server.draining.Load() {
 		response.SetConnectionClose()
 	}
 	if !response.ConnectionClose() && !request.IsHTTP11() {

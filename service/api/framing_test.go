@@ -294,6 +294,31 @@ func TestDrainLetsIdleConnectionsGo(t *testing.T) {
 	}
 }
 
+// TestDrainKeepsNoConnection: as long as it lasts, each answer is the last one on its connection.
+func TestDrainKeepsNoConnection(t *testing.T) {
+	options := testOptions(io.Discard)
+	options.DrainDelay = time.Second
+	addr, drain := serve(t, newFakeStore(), options)
+	conn, reader := dial(t, addr)
+	_, _ = io.WriteString(conn, get("/health"))
+	if response, _ := answer(t, reader, "GET"); response.Close {
+		t.Error("a connection ends without a drain")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- drain() }()
+	until(t, "draining", func() bool {
+		body, err := api.NewClient("http://"+addr, "", nil).Health(t.Context())
+		return err == nil && body.Draining
+	})
+	_, _ = io.WriteString(conn, post("/write/k/v"))
+	if response, _ := answer(t, reader, "POST"); response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("a write while draining: %d %v", response.StatusCode, response.Header)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestKeysOutliveTheirRequest: what one request has left in the store is not written over by the next one on its connection.
 func TestKeysOutliveTheirRequest(t *testing.T) {
 	store := newFakeStore()
