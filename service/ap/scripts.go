@@ -67,7 +67,7 @@ func (w writing) keys() []string {
 }
 
 func (w writing) args() []any {
-	return []any{w.value, w.stamp.at, w.stamp.origin, w.now, w.skew, w.key}
+	return []any{w.value, w.stamp.at, w.stamp.origin, max(w.now-w.skew, 0), w.now + w.skew, w.key}
 }
 
 // sendWrites makes the round trips of writes.

@@ -17,7 +17,7 @@ const skewMicros = 500_000
 func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
 	t.Helper()
 	reply, err := writeScript.Run(context.Background(), c, []string{layout.APRegister(key), layout.APDirty(layout.Bucket(key))},
-		value, s.at, s.origin, now, skewMicros, key).Result()
+		writing{key, value, s, now, skewMicros}.args()...).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

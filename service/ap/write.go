@@ -82,17 +82,17 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		if err != nil {
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
-		what, number, err := verdict(reply)
+		what, at, err := verdict(reply)
 		switch {
 		case err != nil:
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
-			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, number})
+			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, at})
 			return drawn, nil
 		case what == "newer":
-			s.clock.observe(number)
+			s.clock.observe(at)
 		default:
-			return stamp{}, s.refuseSkew(what, name, number)
+			return stamp{}, s.refuseSkew(what, name, now, at)
 		}
 	}
 	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
@@ -107,25 +107,26 @@ func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation
 	return inc.Run(ctx, writeScript, w.keys(), w.args()...)
 }
 
-// verdict reads the answer of the write script.
-func verdict(reply any) (what string, micros int64, err error) {
-	parts, ok := reply.([]any)
-	if !ok || len(parts) == 0 {
-		return "", 0, &service.Error{Code: service.CodeInternal, Message: fmt.Sprintf("unexpected answer %v of the write script", reply)}
+// verdict reads the answer of the write script, and the time in it (microseconds).
+func verdict(reply any) (what string, at int64, err error) {
+	switch reply := reply.(type) {
+	case int64:
+		return "written", reply, nil
+	case []any:
+		if t := texts(reply); len(t) == 2 {
+			return t[0], number(t[1]), nil
+		}
 	}
-	t := texts(parts)
-	if len(t) > 1 {
-		micros = number(t[1])
-	}
-	return t[0], micros, nil
+	return "", 0, &service.Error{Code: service.CodeInternal, Message: fmt.Sprintf("unexpected answer %v of the write script", reply)}
 }
 
-func (s *Store) refuseSkew(what, name string, micros int64) error {
-	by := time.Duration(micros) * time.Microsecond
+// refuseSkew tells how far an instance's clock and what a node says are apart.
+func (s *Store) refuseSkew(what, name string, now, at int64) error {
+	by := time.Duration(at-now) * time.Microsecond
 	e := &skewError{fmt.Sprintf("the stored value is stamped %s after this instance's clock; %s are allowed",
 		by, s.config.MaxClockSkew)}
 	if what == "ahead" {
-		e = s.skewed(by, "ahead of "+name)
+		e = s.skewed(-by, "ahead of "+name)
 	}
 	s.config.Logger.Error("CLOCK_SKEW", "node", name, "error", e.message)
 	return e

@@ -3,17 +3,21 @@ package node
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Batch is one script made of several: it runs them for many items in one call, one item after the other, each exactly
-// as it would run alone. An item that fails leaves the others alone. To call a script costs a node as much as what a
-// short one does.
+// Batch is one script made of several: it runs them for many items in one call, one item after the other, each as it
+// would run alone. An item that fails leaves the others alone. To call a script costs a node as much as what a short one
+// does.
 type Batch struct {
 	keys   int // of each item
 	index  map[string]int
+	args   []int // of each script
 	script *redis.Script
 }
 
@@ -21,42 +25,70 @@ type Batch struct {
 type Item struct {
 	Script string
 	Keys   []string // as many as every item has
-	Args   []any
+	Args   []any    // as many as the script names
 }
 
-// The scripts see KEYS and ARGV of their own item, and answer with lists. A string is the error of an item: an error
-// reply within a list would leave go-redis out of step with the connection (OOM and others of its typed errors).
-const batchText = `local keys, args = KEYS, ARGV
-local KEYS, ARGV = {}, {}
-local scripts = {
-%s}
-local replies, at, most = {}, 1, 0
-for i = 1, #keys / %d do
-  for j = 1, %[2]d do KEYS[j] = keys[(i - 1) * %[2]d + j] end
-  local script, count = tonumber(args[at]), tonumber(args[at + 1])
-  for j = 1, count do ARGV[j] = args[at + 1 + j] end
-  for j = count + 1, most do ARGV[j] = nil end
-  at, most = at + 2 + count, math.max(most, count)
-  local ok, reply = pcall(scripts[script])
+// The scripts see the clock as it is when the batch begins, and answer with lists or numbers. A string is the error of an
+// item: an error reply within a list would leave go-redis out of step with the connection (OOM and others of its typed
+// errors). A script with fewer arguments than others is called with some of the next item's, which it does not take.
+const batchText = `local call = redis.call
+local time = call('TIME')
+local scripts, counts = {
+%s}, { %s }
+local replies, k, a = {}, 0, 1
+for i = 1, #KEYS / %d do
+  local script = tonumber(ARGV[a])
+  local ok, reply = pcall(scripts[script], %s)
   if not ok then
     reply = type(reply) == 'table' and reply.err or tostring(reply) -- a string since Redis 7
     if not reply:find('^%%u+ ') then reply = 'ERR ' .. reply end -- of Lua, not of a command
   end
   replies[i] = reply
+  k, a = k + %[3]d, a + 1 + counts[script]
 end
 return replies
 `
 
-// NewBatch makes a batch of scripts, by name, that take as many keys each.
+var (
+	// A node's own tables of keys and arguments are not filled for every item: each script becomes a function of those that
+	// it names. What is the same for all is looked up once.
+	parameter = regexp.MustCompile(`(KEYS|ARGV)\[(\d+)\]`)
+	shared    = strings.NewReplacer("redis.call('TIME')", "time", "redis.call", "call")
+)
+
+// NewBatch makes a batch of scripts, by name, that take as many keys each. They name their keys and arguments by number
+// (KEYS[1], ARGV[2]) and in no other way.
 func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 	b := &Batch{keys: keys, index: map[string]int{}}
-	var functions strings.Builder
+	var functions, counts strings.Builder
 	for i, name := range names {
-		b.index[name] = i + 1
-		fmt.Fprintf(&functions, "function()\n%s\nend,\n", texts(name))
+		text := texts(name)
+		args := 0
+		for _, named := range parameter.FindAllStringSubmatch(text, -1) {
+			if n, _ := strconv.Atoi(named[2]); named[1] == "ARGV" {
+				args = max(args, n)
+			}
+		}
+		b.index[name], b.args = i+1, append(b.args, args)
+		fmt.Fprintf(&functions, "function(%s)\n%s\nend,\n", parameters(keys, args, "KEYS%d", "ARGV%d"),
+			shared.Replace(parameter.ReplaceAllString(text, "$1$2")))
+		fmt.Fprintf(&counts, "%d, ", args)
 	}
-	b.script = redis.NewScript(fmt.Sprintf(batchText, functions.String(), keys))
+	given := parameters(keys, slices.Max(b.args), "KEYS[k + %d]", "ARGV[a + %d]")
+	b.script = redis.NewScript(fmt.Sprintf(batchText, functions.String(), counts.String(), keys, given))
 	return b
+}
+
+// parameters lists keys and arguments, each as its form has it.
+func parameters(keys, args int, key, arg string) string {
+	list := make([]string, 0, keys+args)
+	for i := range keys {
+		list = append(list, fmt.Sprintf(key, i+1))
+	}
+	for i := range args {
+		list = append(list, fmt.Sprintf(arg, i+1))
+	}
+	return strings.Join(list, ", ")
 }
 
 // Has reports whether a script is part of the batch.
@@ -66,8 +98,12 @@ func (b *Batch) Has(name string) bool { return b.index[name] != 0 }
 func (b *Batch) Run(ctx context.Context, client redis.Scripter, items []Item, answers []Answer[any]) {
 	keys, args := make([]string, 0, b.keys*len(items)), make([]any, 0, 8*len(items))
 	for _, item := range items {
+		script := b.index[item.Script]
+		if len(item.Keys) != b.keys || len(item.Args) != b.args[script-1] { // the next items would be taken for something else
+			panic(fmt.Sprintf("node: %s was given %d keys and %d arguments", item.Script, len(item.Keys), len(item.Args)))
+		}
 		keys = append(keys, item.Keys...)
-		args = append(args, b.index[item.Script], len(item.Args))
+		args = append(args, script)
 		args = append(args, item.Args...)
 	}
 	reply, err := b.script.Run(ctx, client, keys, args...).Result()

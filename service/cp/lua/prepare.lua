@@ -3,12 +3,12 @@
 local k = redis.call('HMGET', KEYS[1], 's', 'l', 'dn', 'dt')
 if k[1] ~= ARGV[1] and redis.call('HGET', KEYS[2], 's') ~= ARGV[1] then return {'UNSETTLED'} end
 local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local now = string.format('%s%03d', t[1], t[2] / 1000)
 if k[3] then
   local since = redis.call('ZSCORE', KEYS[3], KEYS[1])
   return {'DIRTY', k[3], k[4], string.format('%.0f', now - (since or now))}
 end
-local n = string.format('%.0f', (tonumber(k[2]) or 0) + 1)
+local n = string.format('%d', (tonumber(k[2]) or 0) + 1)
 redis.call('HSET', KEYS[1], 's', ARGV[1], 'l', n, 'dn', n, 'dt', ARGV[2], 'dv', ARGV[3])
 redis.call('ZADD', KEYS[3], now, KEYS[1])
 return {'OK', n}
