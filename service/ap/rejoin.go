@@ -207,7 +207,7 @@ func (r *rejoin) move(ctx context.Context, from, to *node.Incarnation, keys []st
 	var items []item
 	for i, key := range keys {
 		if x := registers[i]; x[0] != "" {
-			items = append(items, item{key: key, at: x[0], origin: x[1], value: x[2]})
+			items = append(items, item{key: key, at: x[0], origin: x[1], value: x[2], bucket: layout.Bucket(key)})
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -87,7 +88,7 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		case err != nil:
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
-			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, at})
+			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, layout.Bucket(key), at})
 			return drawn, nil
 		case what == "newer":
 			s.clock.observe(at)
