@@ -85,7 +85,8 @@ func queue(b *testing.B, s *Store, client *redis.Client, n int) {
 		var asked []writing
 		for i := from; i < min(n, from+catchUpFill); i++ {
 			drawn, now := s.clock.next()
-			asked = append(asked, writing{"queued:" + strconv.Itoa(i), value, drawn, now, skewMicros})
+			at, origin := drawn.texts()
+			asked = append(asked, writing{"queued:" + strconv.Itoa(i), value, at, origin, now, skewMicros})
 		}
 		answers := make([]node.Answer[any], len(asked))
 		sendWrites(ctx, client, asked, answers)

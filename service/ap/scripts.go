@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -35,7 +36,6 @@ var (
 	//go:embed lua/rejoin_end.lua
 	rejoinEndText string
 
-	writeScript       = redis.NewScript(writeText)
 	mergeScript       = redis.NewScript(mergeText)
 	clearScript       = redis.NewScript(clearText)
 	takeScript        = redis.NewScript(takeText)
@@ -47,7 +47,7 @@ var (
 	rejoinEndScript   = redis.NewScript(rejoinEndText)
 )
 
-// writes is the write script for many at a time.
+// writes is the write script.
 var writes = node.NewBatch(2, []string{"write"}, func(string) string { return writeText })
 
 // soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
@@ -55,20 +55,21 @@ const soloBytes = 8 << 10
 
 // writing is one run of the write script.
 type writing struct {
-	key   string
-	value string
-	stamp stamp
-	now   int64 // the instance's clock, microseconds
-	skew  int64 // that is allowed, microseconds
+	key, value string
+	at, origin string // the stamp
+	now        int64  // the instance's clock, microseconds
+	skew       int64  // that is allowed, microseconds
 }
 
 func (w writing) keys() []string {
 	return []string{layout.APRegister(w.key), layout.APDirty(layout.Bucket(w.key))}
 }
 
-func (w writing) args() []any {
-	return []any{w.value, w.stamp.at, w.stamp.origin, max(w.now-w.skew, 0), w.now + w.skew, w.key}
+func (w writing) args() []string {
+	return []string{w.value, w.at, w.origin, decimal(max(w.now-w.skew, 0)), decimal(w.now + w.skew), w.key}
 }
+
+func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 // sendWrites makes the round trips of writes.
 func sendWrites(ctx context.Context, client *redis.Client, asked []writing, answers []node.Answer[any]) {

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service/layout"
+	"captop/service/node"
 	"captop/service/node/nodetest"
 )
 
@@ -16,12 +17,13 @@ const skewMicros = 500_000
 
 func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
 	t.Helper()
-	reply, err := writeScript.Run(context.Background(), c, []string{layout.APRegister(key), layout.APDirty(layout.Bucket(key))},
-		writing{key, value, s, now, skewMicros}.args()...).Result()
-	if err != nil {
-		t.Fatal(err)
+	at, origin := s.texts()
+	var answer [1]node.Answer[any]
+	sendWrites(context.Background(), c, []writing{{key, value, at, origin, now, skewMicros}}, answer[:])
+	if answer[0].Err != nil {
+		t.Fatal(answer[0].Err)
 	}
-	what, _, err := verdict(reply)
+	what, _, err := verdict(answer[0].Value)
 	if err != nil {
 		t.Fatal(err)
 	}

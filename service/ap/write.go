@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"captop/service"
 	"captop/service/layout"
@@ -79,21 +80,22 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	for range proposals {
 		var now int64
 		drawn, now = s.clock.next()
-		reply, err := s.sendWrite(ctx, which, inc, writing{key, text, drawn, now, s.config.MaxClockSkew.Microseconds()})
+		at, origin := drawn.texts()
+		reply, err := s.sendWrite(ctx, which, inc, writing{key, text, at, origin, now, s.config.MaxClockSkew.Microseconds()})
 		if err != nil {
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
-		what, at, err := verdict(reply)
+		what, clock, err := verdict(reply)
 		switch {
 		case err != nil:
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
-			s.flows[which].handOver(item{key, strconv.FormatInt(drawn.at, 10), strconv.FormatInt(drawn.origin, 10), text, layout.Bucket(key), at})
+			s.flows[which].handOver(item{key, at, origin, text, layout.Bucket(key), clock})
 			return drawn, nil
 		case what == "newer":
-			s.clock.observe(at)
+			s.clock.observe(clock)
 		default:
-			return stamp{}, s.refuseSkew(what, name, now, at)
+			return stamp{}, s.refuseSkew(what, name, now, clock)
 		}
 	}
 	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
@@ -105,7 +107,12 @@ func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation
 	if len(w.value) < soloBytes {
 		return s.writes[which].Do(ctx, inc, w)
 	}
-	return inc.Run(ctx, writeScript, w.keys(), w.args()...)
+	var answer [1]node.Answer[any]
+	err := inc.Do(ctx, func(client *redis.Client) error {
+		sendWrites(ctx, client, []writing{w}, answer[:])
+		return answer[0].Err
+	})
+	return answer[0].Value, err
 }
 
 // verdict reads the answer of the write script, and the time in it (microseconds).

@@ -25,7 +25,7 @@ type Batch struct {
 type Item struct {
 	Script string
 	Keys   []string // as many as every item has
-	Args   []any    // as many as the script names
+	Args   []string // as many as the script names
 }
 
 // The scripts see the clock as it is when the batch begins, and answer with lists or numbers. A string is the error of an
@@ -104,7 +104,9 @@ func (b *Batch) Run(ctx context.Context, client redis.Scripter, items []Item, an
 		}
 		keys = append(keys, item.Keys...)
 		args = append(args, script)
-		args = append(args, item.Args...)
+		for j := range item.Args {
+			args = append(args, &item.Args[j]) // a string itself would be copied to the heap
+		}
 	}
 	reply, err := b.script.Run(ctx, client, keys, args...).Result()
 	list, ok := reply.([]any)

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -50,7 +51,7 @@ func BenchmarkSharing(b *testing.B) {
 		commands := make([]*redis.Cmd, len(asked))
 		pipe := client.Pipeline()
 		for i, item := range asked {
-			commands[i] = script.EvalSha(ctx, pipe, item.Keys, item.Args...)
+			commands[i] = script.EvalSha(ctx, pipe, item.Keys, anyOf(item.Args)...)
 		}
 		_, _ = pipe.Exec(ctx)
 		for i, command := range commands {
@@ -62,11 +63,11 @@ func BenchmarkSharing(b *testing.B) {
 		run  func(ctx context.Context, item node.Item) error
 	}{
 		{"alone", func(ctx context.Context, item node.Item) error {
-			_, err := inc.Run(ctx, script, item.Keys, item.Args...)
+			_, err := inc.Run(ctx, script, item.Keys, anyOf(item.Args)...)
 			return err
 		}},
 		{"AutoPipeline", func(ctx context.Context, item node.Item) error {
-			return script.EvalSha(ctx, auto, item.Keys, item.Args...).Err()
+			return script.EvalSha(ctx, auto, item.Keys, anyOf(item.Args)...).Err()
 		}},
 		{"lane, pipelined", func(ctx context.Context, item node.Item) error {
 			_, err := pipelined.Do(ctx, inc, item)
@@ -85,7 +86,7 @@ func BenchmarkSharing(b *testing.B) {
 				for pb.Next() {
 					i := next.Add(1)
 					ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-					err := way.run(ctx, node.Item{Script: "s", Keys: []string{fmt.Sprint("key:", i%15000)}, Args: []any{i, "tx", value}})
+					err := way.run(ctx, node.Item{Script: "s", Keys: []string{fmt.Sprint("key:", i%15000)}, Args: []string{strconv.FormatInt(i, 10), "tx", value}})
 					cancel()
 					if err != nil {
 						b.Error(err)
@@ -95,4 +96,12 @@ func BenchmarkSharing(b *testing.B) {
 			})
 		})
 	}
+}
+
+func anyOf(texts []string) []any {
+	list := make([]any, len(texts))
+	for i, text := range texts {
+		list[i] = text
+	}
+	return list
 }
