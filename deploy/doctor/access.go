@@ -19,7 +19,7 @@ func accessChecks() []check {
 
 func lookTokens(ctx context.Context, r *round, v *verdict) {
 	const howToAsk = "captop doctor tokens --edge https://NAME, the address that clients use"
-	fix := "capd token NAME write >> secrets/tokens, set TOKENS_FILE=/run/secrets/captop/tokens, and " + r.compose("up -d app_cp app_ap")
+	fix := "capd token NAME write >> secrets/tokens, set TOKENS_FILE=/run/secrets/captop/tokens, and " + r.up("app_cp", "app_ap")
 	r.each(ctx, v, services, func(u Unit) {
 		setting(v, u, "TOKENS_FILE", func(value string) {
 			if value == "" {
@@ -143,7 +143,7 @@ func (r *round) judgeRetries(v *verdict, u Unit, text string) {
 	}
 	for name, f := range sections {
 		if len(f.unsafe) > 0 && !f.spared {
-			v.fail("put `http-request disable-l7-retry if METH_POST` into \""+name+"\" of haproxy.cfg, or retry-on conn-failure only; then "+r.compose("kill -s USR2 haproxy"),
+			v.fail("put `http-request disable-l7-retry if METH_POST` into \""+name+"\" of haproxy.cfg, or retry-on conn-failure only; then "+r.reread("haproxy", "USR2"),
 				"%s: %q repeats requests after %s", u.Name, name, list(f.unsafe))
 		}
 	}

@@ -25,7 +25,7 @@ func (r *round) inCompose(u Unit, line string) string {
 	if !u.Container {
 		return "systemctl edit " + u.Service
 	}
-	return "put `" + line + "` into " + u.Service + " of the Compose file, then " + r.compose("up -d "+u.Service)
+	return "put `" + line + "` into " + u.Service + " of " + r.file() + ", then " + r.up(u.Service)
 }
 
 func lookUsers(ctx context.Context, r *round, v *verdict) {
@@ -80,7 +80,7 @@ func lookHealth(ctx context.Context, r *round, v *verdict) {
 			case "starting":
 				v.cannot("captop doctor health-checks, in a minute", "%s is starting", u.Name)
 			case "unhealthy":
-				v.fail(r.compose("logs --tail 50 "+u.Service), "%s is unhealthy", u.Name)
+				v.fail(r.logs(u.Service), "%s is unhealthy", u.Name)
 			default:
 				v.cannot("docker inspect "+u.Name, "%s says %.40q of its health", u.Name, health)
 			}

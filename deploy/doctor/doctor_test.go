@@ -409,3 +409,26 @@ func TestCheckThatBreaks(t *testing.T) {
 		t.Errorf("%s: %s", r.Outcome, r.Seen)
 	}
 }
+
+// TestFixesOfASwarm: where the stack is one of a swarm, no fix is a command of docker-compose or about its file.
+func TestFixesOfASwarm(t *testing.T) {
+	fixes := 0
+	for _, c := range checks() {
+		for _, eye := range []string{"", "Units", "Swarm", "ReadFile", "HostFile", "Room", "Sysctl", "Listeners", "Synchronised", "Redis", "Get", "Handshake", "Backups", "Drills", "Polls"} {
+			for _, how := range []string{errs, empty, nonsense} {
+				eyes := spoiled(goodEyes(t), eye, how, func(string) {})
+				eyes.Targets.Stack = "shop"
+				result := c.run(t.Context(), newRound(eyes))
+				if result.Fix != "" {
+					fixes++
+				}
+				if strings.Contains(result.Fix, "docker-compose") || strings.Contains(result.Fix, "Compose file") {
+					t.Errorf("%s without %s (%s): %s", c.Name, eye, how, result.Fix)
+				}
+			}
+		}
+	}
+	if fixes < 50 {
+		t.Errorf("%d fixes only", fixes)
+	}
+}

@@ -155,7 +155,8 @@ type Targets struct {
 	Prometheus   string   // URL, "" where none was named
 	Alertmanager string   // URL, "" where none was named
 	Rules        []byte   // alerts.yml as shipped
-	Project      string   // of the stack, for commands: "-p shop ", or ""
+	Project      string   // of Compose, for commands; "" where it is not known
+	Stack        string   // of a swarm, for commands; "" where there is none
 }
 
 // Eyes are all the ways in which a check looks. One that is nil cannot look, which is ErrNoEye. All of them end with

@@ -29,10 +29,22 @@ func monitoringChecks() []check {
 	}
 }
 
-const (
-	howToPrometheus   = "docker-compose --profile monitoring up -d, or captop doctor monitoring --prometheus URL"
-	howToAlertmanager = "docker-compose --profile monitoring up -d, or captop doctor monitoring --alertmanager URL"
-)
+// howToMonitor makes Prometheus or Alertmanager visible. A swarm's stack has neither.
+func (r *round) howToMonitor(name string) string {
+	named := "captop doctor monitoring --" + name + " URL"
+	if r.eyes.Targets.Stack != "" {
+		return named
+	}
+	return r.compose("--profile monitoring up -d") + ", or " + named
+}
+
+// rereadBy is how a part of the monitoring reads its files again.
+func (r *round) rereadBy(name string) string {
+	if r.eyes.Targets.Stack != "" {
+		return "pkill -HUP " + name + " where it runs"
+	}
+	return r.compose("kill -s HUP " + name)
+}
 
 // address is where a service of the monitoring is: as named, or where its container is.
 func (r *round) address(ctx context.Context, named, service, port string) (string, error) {
@@ -84,7 +96,7 @@ func lookScrape(ctx context.Context, r *round, v *verdict) {
 		} `json:"data"`
 	}
 	if err := r.ask(ctx, base+"/api/v1/targets?state=active", &answer); err != nil {
-		v.cannot(howToPrometheus, "Prometheus at %s: %v", base, err)
+		v.cannot(r.howToMonitor("prometheus"), "Prometheus at %s: %v", base, err)
 		return
 	}
 	up := map[string]int{}
@@ -108,12 +120,12 @@ func lookScrape(ctx context.Context, r *round, v *verdict) {
 // lookPolls judges captop's own scrapes, where there is no Prometheus.
 func (r *round) lookPolls(ctx context.Context, v *verdict, running map[string]int) {
 	if r.eyes.Polls == nil {
-		v.cannot(howToPrometheus, "there is no Prometheus, and captop does not poll")
+		v.cannot(r.howToMonitor("prometheus"), "there is no Prometheus, and captop does not poll")
 		return
 	}
 	polled, err := r.eyes.Polls(ctx)
 	if err != nil {
-		v.cannot(howToPrometheus, "there is no Prometheus, and captop cannot poll: %v", err)
+		v.cannot(r.howToMonitor("prometheus"), "there is no Prometheus, and captop cannot poll: %v", err)
 		return
 	}
 	scraped := map[string]int{}
@@ -174,7 +186,7 @@ func sorted(set map[string]string) string {
 }
 
 func lookRules(ctx context.Context, r *round, v *verdict) {
-	const fix = "cp deploy/prometheus/alerts.yml to where rule_files points, then docker-compose kill -s HUP prometheus"
+	fix := "cp deploy/prometheus/alerts.yml to where rule_files points, then " + r.rereadBy("prometheus")
 	wanted, err := shipped(r.eyes.Targets.Rules)
 	if err != nil || len(wanted) == 0 {
 		v.cannot("captop doctor rules-loaded --rules FILE", "the rules to compare with cannot be read: %v", err)
@@ -182,7 +194,7 @@ func lookRules(ctx context.Context, r *round, v *verdict) {
 	}
 	base, err := r.address(ctx, r.eyes.Targets.Prometheus, "prometheus", "9090")
 	if err != nil {
-		v.cannot(howToPrometheus, "%v", err)
+		v.cannot(r.howToMonitor("prometheus"), "%v", err)
 		return
 	}
 	var answer struct {
@@ -201,7 +213,7 @@ func lookRules(ctx context.Context, r *round, v *verdict) {
 		} `json:"data"`
 	}
 	if err := r.ask(ctx, base+"/api/v1/rules?type=alert", &answer); err != nil {
-		v.cannot(howToPrometheus, "Prometheus at %s: %v", base, err)
+		v.cannot(r.howToMonitor("prometheus"), "Prometheus at %s: %v", base, err)
 		return
 	}
 	loaded := map[string]bool{}
@@ -253,7 +265,7 @@ func difference(got, want rule) string {
 func lookAlertmanager(ctx context.Context, r *round, v *verdict) {
 	base, err := r.address(ctx, r.eyes.Targets.Alertmanager, "alertmanager", "9093")
 	if err != nil {
-		v.cannot(howToAlertmanager, "%v", err)
+		v.cannot(r.howToMonitor("alertmanager"), "%v", err)
 		return
 	}
 	var status struct {
@@ -262,13 +274,13 @@ func lookAlertmanager(ctx context.Context, r *round, v *verdict) {
 		} `json:"config"`
 	}
 	if err := r.ask(ctx, base+"/api/v2/status", &status); err != nil {
-		v.cannot(howToAlertmanager, "Alertmanager at %s: %v", base, err)
+		v.cannot(r.howToMonitor("alertmanager"), "Alertmanager at %s: %v", base, err)
 		return
 	}
-	judgeRoute(v, status.Config.Original)
+	r.judgeRoute(v, status.Config.Original)
 	prometheus, err := r.address(ctx, r.eyes.Targets.Prometheus, "prometheus", "9090")
 	if err != nil {
-		v.cannot(howToPrometheus, "whether anybody sends alerts there cannot be told: %v", err)
+		v.cannot(r.howToMonitor("prometheus"), "whether anybody sends alerts there cannot be told: %v", err)
 		return
 	}
 	var known struct {
@@ -279,15 +291,15 @@ func lookAlertmanager(ctx context.Context, r *round, v *verdict) {
 		} `json:"data"`
 	}
 	if err := r.ask(ctx, prometheus+"/api/v1/alertmanagers", &known); err != nil {
-		v.cannot(howToPrometheus, "Prometheus at %s: %v", prometheus, err)
+		v.cannot(r.howToMonitor("prometheus"), "Prometheus at %s: %v", prometheus, err)
 		return
 	}
-	v.expect(len(known.Data.Active) > 0, "alerting: in deploy/prometheus/prometheus.yml, then docker-compose kill -s HUP prometheus", "Prometheus sends its alerts to %d Alertmanagers", len(known.Data.Active))
+	v.expect(len(known.Data.Active) > 0, "alerting: in deploy/prometheus/prometheus.yml, then "+r.rereadBy("prometheus"), "Prometheus sends its alerts to %d Alertmanagers", len(known.Data.Active))
 }
 
 // judgeRoute passes where the alerts that no other route takes reach a receiver that does something.
-func judgeRoute(v *verdict, text string) {
-	const fix = "give the receiver of the first route in alertmanager.yml an address: webhook_configs, email_configs, pagerduty_configs; then docker-compose kill -s HUP alertmanager"
+func (r *round) judgeRoute(v *verdict, text string) {
+	fix := "give the receiver of the first route in alertmanager.yml an address: webhook_configs, email_configs, pagerduty_configs; then " + r.rereadBy("alertmanager")
 	var config struct {
 		Route struct {
 			Receiver string `yaml:"receiver"`
@@ -295,7 +307,7 @@ func judgeRoute(v *verdict, text string) {
 		Receivers []map[string]any `yaml:"receivers"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &config); err != nil || config.Route.Receiver == "" {
-		v.cannot(howToAlertmanager, "Alertmanager shows no configuration with a route")
+		v.cannot(r.howToMonitor("alertmanager"), "Alertmanager shows no configuration with a route")
 		return
 	}
 	for _, receiver := range config.Receivers {

@@ -41,7 +41,7 @@ func lookRedisPublished(ctx context.Context, r *round, v *verdict) {
 		known(v, u, "where it listens", u.Ports, func(ports []Port) {
 			switch open := slices.DeleteFunc(slices.Clone(ports), func(p Port) bool { return !p.isOpen() }); {
 			case u.Container && len(ports) > 0:
-				v.fail("take `ports:` out of "+u.Service+" in the Compose file, then "+r.compose("up -d "+u.Service), "%s is published at %s", u.Name, portNames(ports))
+				v.fail("take `ports:` out of "+u.Service+" in "+r.file()+", then "+r.up(u.Service), "%s is published at %s", u.Name, portNames(ports))
 			case u.Container:
 				v.pass("%s is on the stack's own network only", u.Name)
 			case slices.ContainsFunc(open, func(p Port) bool { return !p.Host.IsPrivate() }):
@@ -95,7 +95,7 @@ func lookPublished(ctx context.Context, r *round, v *verdict) {
 
 func (r *round) closing(u Unit) string {
 	if u.Container {
-		return "publish " + u.Service + " on 127.0.0.1 only, or not at all, then " + r.compose("up -d "+u.Service)
+		return "publish " + u.Service + " on 127.0.0.1 only, or not at all, then " + r.up(u.Service)
 	}
 	return "LISTEN_ADDR=127.0.0.1:PORT behind a proxy with TLS, or TLS_CERT_FILE and TLS_KEY_FILE; then restart it"
 }

@@ -141,9 +141,46 @@ func (r *round) handshake(ctx context.Context, url string, limit uint16) (Sessio
 	return r.eyes.Handshake(ctx, url, limit)
 }
 
-// compose is a command of docker-compose on this stack.
+// The commands of fixes, as the stack is run by: docker-compose, or a swarm.
+
+// up brings services up as the files have them now; none means all.
+func (r *round) up(services ...string) string {
+	if stack := r.eyes.Targets.Stack; stack != "" {
+		return "docker stack deploy -c " + swarmFile + " " + stack
+	}
+	return r.compose(strings.Join(append([]string{"up -d"}, services...), " "))
+}
+
+// reread has a service read its files again. What a swarm has of them cannot be changed, only replaced.
+func (r *round) reread(service, signal string) string {
+	if r.eyes.Targets.Stack != "" {
+		return "export SWARM_PREFIX=NEW; deploy/swarm/secrets.sh && " + r.up()
+	}
+	return r.compose("kill -s " + signal + " " + service)
+}
+
+func (r *round) logs(service string) string {
+	if stack := r.eyes.Targets.Stack; stack != "" {
+		return "docker service logs --tail 50 " + stack + "_" + service
+	}
+	return r.compose("logs --tail 50 " + service)
+}
+
+// file is where the services are written down.
+func (r *round) file() string {
+	if r.eyes.Targets.Stack != "" {
+		return swarmFile
+	}
+	return "the Compose file"
+}
+
+const swarmFile = "deploy/swarm/stack.yml"
+
 func (r *round) compose(command string) string {
-	return "docker-compose " + r.eyes.Targets.Project + command
+	if project := r.eyes.Targets.Project; project != "" {
+		return "docker-compose -p " + project + " " + command
+	}
+	return "docker-compose " + command
 }
 
 // list writes a few things in a row.

@@ -42,7 +42,18 @@ func secretChecks() []check {
 
 // inProduction is the fix for settings of capd.
 func (r *round) inProduction(setting string) string {
-	return fmt.Sprintf("echo '%s' >> .env && %s", setting, r.compose("up -d app_cp app_ap"))
+	if r.eyes.Targets.Stack != "" { // no .env is read there
+		return fmt.Sprintf("export '%s'; %s", setting, r.up())
+	}
+	return fmt.Sprintf("echo '%s' >> .env && %s", setting, r.up("app_cp", "app_ap"))
+}
+
+// renewed brings services up with secrets that are new.
+func (r *round) renewed(services ...string) string {
+	if r.eyes.Targets.Stack != "" {
+		return r.reread("", "")
+	}
+	return r.up(services...)
 }
 
 func lookAppEnv(ctx context.Context, r *round, v *verdict) {
@@ -61,7 +72,7 @@ func orUnset(value string) string {
 }
 
 func lookSecretKey(ctx context.Context, r *round, v *verdict) {
-	fix := "umask 077; " + newSecret + " > secrets/secret_key, then name it in SECRET_KEY_FILE, and " + r.compose("up -d app_cp app_ap")
+	fix := "umask 077; " + newSecret + " > secrets/secret_key, then name it in SECRET_KEY_FILE, and " + r.renewed("app_cp", "app_ap")
 	first, firstAt := "", ""
 	r.each(ctx, v, services, func(u Unit) {
 		key, where, err := r.secretOf(ctx, u, "SECRET_KEY")
@@ -227,7 +238,7 @@ func mountOf(mounts []Mount, name string) (best Mount, found bool) {
 }
 
 func lookRedisPassword(ctx context.Context, r *round, v *verdict) {
-	fix := "umask 077; " + newSecret + " > secrets/redis_password, then " + r.compose("up -d")
+	fix := "umask 077; " + newSecret + " > secrets/redis_password, then " + r.renewed()
 	for _, node := range nodes {
 		r.tryPasswords(ctx, v, node, fix)
 	}

@@ -111,8 +111,10 @@ func (l *Looker) Eyes(ctx context.Context) doctor.Eyes {
 		}
 	}
 	targets := doctor.Targets{Edges: edges, Prometheus: l.config.Prometheus, Alertmanager: l.config.Alertmanager, Rules: l.config.Rules}
-	if s, err := l.stack(ctx); err == nil && s.project != "" {
-		targets.Project = "-p " + s.project + " "
+	if s, err := l.stack(ctx); err == nil && s.swarm {
+		targets.Stack = s.project
+	} else if err == nil {
+		targets.Project = s.project
 	}
 	return doctor.Eyes{Targets: targets, Now: time.Now,
 		Units: func(ctx context.Context) ([]doctor.Unit, error) {
