@@ -71,6 +71,21 @@ func TestWriteScriptKeepsTheNewest(t *testing.T) {
 	}
 }
 
+// Times are compared as text: that of 2001, and one of centuries to come, have another number of digits.
+func TestWriteScriptKnowsLongTimesFromShortOnes(t *testing.T) {
+	c := client(t, nodetest.Start(t))
+	now := time.Now().UnixMicro()
+	for stored, want := range map[string]string{"999999999999999": "written", "10000000000000000": "future"} {
+		c.HSet(context.Background(), layout.APRegister(stored), "t", stored, "o", "1", "v", "there")
+		if got := runWrite(t, c, stored, "new", stamp{now, 5}, now); got != want {
+			t.Errorf("over %s: %s, want %s", stored, got, want)
+		}
+	}
+	if got := runWrite(t, c, "k", "v", stamp{9, 5}, 9); got != "written" {
+		t.Errorf("an instance whose clock stands at 1970: %s", got)
+	}
+}
+
 func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 	c := client(t, nodetest.Start(t))
 	const at = 1763868000123456
@@ -78,7 +93,7 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 		t, o, v string
 		taken   int
 	}{{"1763868000123456", "5", "a", 1}, {"1763868000123455", "9", "b", 0}, {"1763868000123456", "4", "c", 0},
-		{"1763868000123456", "5", "d", 0}, {"1763868000123456", "6", "e", 1}, {"1763868000123457", "1", "f", 1}} {
+		{"1763868000123456", "5", "d", 0}, {"999999999999999", "9", "of 2001", 0}, {"1763868000123456", "6", "e", 1}, {"1763868000123457", "1", "f", 1}} {
 		n, err := c.Eval(context.Background(), mergeText, []string{layout.APRegister("k")}, step.t, step.o, step.v).Int()
 		if err != nil || n != step.taken {
 			t.Errorf("merging %v took %d (%v)", step, n, err)
