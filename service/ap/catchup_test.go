@@ -55,7 +55,8 @@ func BenchmarkCatchUp(b *testing.B) {
 	for deadline := began.Add(5 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		most = max(most, heapNow())
 		v := s.watch[g1].view()
-		if v.sent.After(began) && s.rank(g2) == rankGood && v.late == 0 && v.dirty == 0 {
+		// What the writer has just marked does not count: there is nearly always some of it.
+		if v.sent.After(began) && s.rank(g2) == rankGood && v.late == 0 {
 			break
 		}
 		if time.Now().After(deadline) {
