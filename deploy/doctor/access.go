@@ -143,7 +143,7 @@ func (r *round) judgeRetries(v *verdict, u Unit, text string) {
 	}
 	for name, f := range sections {
 		if len(f.unsafe) > 0 && !f.spared {
-			v.fail("put `http-request disable-l7-retry if METH_POST` into \""+name+"\" of haproxy.cfg, or retry-on conn-failure only; then "+r.reread("haproxy", "USR2"),
+			v.fail("put `http-request disable-l7-retry if METH_POST` into \""+name+"\" of haproxy.cfg, or retry-on conn-failure only; then "+r.reread(),
 				"%s: %q repeats requests after %s", u.Name, name, list(f.unsafe))
 		}
 	}

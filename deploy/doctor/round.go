@@ -151,12 +151,20 @@ func (r *round) up(services ...string) string {
 	return r.compose(strings.Join(append([]string{"up -d"}, services...), " "))
 }
 
-// reread has a service read its files again. What a swarm has of them cannot be changed, only replaced.
-func (r *round) reread(service, signal string) string {
+// upAnew brings services up with other secrets. What a swarm has of them cannot be changed, only replaced.
+func (r *round) upAnew(services ...string) string {
 	if r.eyes.Targets.Stack != "" {
 		return "export SWARM_PREFIX=NEW; deploy/swarm/secrets.sh && " + r.up()
 	}
-	return r.compose("kill -s " + signal + " " + service)
+	return r.up(services...)
+}
+
+// reread has HAProxy read its configuration and its certificate again.
+func (r *round) reread() string {
+	if r.eyes.Targets.Stack != "" {
+		return r.upAnew()
+	}
+	return r.compose("kill -s USR2 haproxy")
 }
 
 func (r *round) logs(service string) string {

@@ -48,14 +48,6 @@ func (r *round) inProduction(setting string) string {
 	return fmt.Sprintf("echo '%s' >> .env && %s", setting, r.up("app_cp", "app_ap"))
 }
 
-// renewed brings services up with secrets that are new.
-func (r *round) renewed(services ...string) string {
-	if r.eyes.Targets.Stack != "" {
-		return r.reread("", "")
-	}
-	return r.up(services...)
-}
-
 func lookAppEnv(ctx context.Context, r *round, v *verdict) {
 	r.each(ctx, v, services, func(u Unit) {
 		setting(v, u, "APP_ENV", func(value string) {
@@ -72,7 +64,7 @@ func orUnset(value string) string {
 }
 
 func lookSecretKey(ctx context.Context, r *round, v *verdict) {
-	fix := "umask 077; " + newSecret + " > secrets/secret_key, then name it in SECRET_KEY_FILE, and " + r.renewed("app_cp", "app_ap")
+	fix := "umask 077; " + newSecret + " > secrets/secret_key, then name it in SECRET_KEY_FILE, and " + r.upAnew("app_cp", "app_ap")
 	first, firstAt := "", ""
 	r.each(ctx, v, services, func(u Unit) {
 		key, where, err := r.secretOf(ctx, u, "SECRET_KEY")
@@ -238,7 +230,7 @@ func mountOf(mounts []Mount, name string) (best Mount, found bool) {
 }
 
 func lookRedisPassword(ctx context.Context, r *round, v *verdict) {
-	fix := "umask 077; " + newSecret + " > secrets/redis_password, then " + r.renewed()
+	fix := "umask 077; " + newSecret + " > secrets/redis_password, then " + r.upAnew()
 	for _, node := range nodes {
 		r.tryPasswords(ctx, v, node, fix)
 	}

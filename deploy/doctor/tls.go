@@ -97,7 +97,7 @@ func lookCertificate(ctx context.Context, r *round, v *verdict) {
 		}
 		leaf, now := session.Chain[0], r.eyes.now()
 		left := leaf.NotAfter.Sub(now)
-		renew := "renew the certificate, put it where HAProxy reads it, then " + r.reread("haproxy", "USR2")
+		renew := "renew the certificate, put it where HAProxy reads it, then " + r.reread()
 		switch {
 		case left <= 0:
 			v.fail(renew, "%s: the certificate ended on %s", address, day(leaf.NotAfter))
@@ -116,7 +116,7 @@ func lookCertificate(ctx context.Context, r *round, v *verdict) {
 func day(at time.Time) string { return at.UTC().Format("2006-01-02") }
 
 func lookProtocol(ctx context.Context, r *round, v *verdict) {
-	fix := "ssl-default-bind-options ssl-min-ver TLSv1.2 in the section global of haproxy.cfg, then " + r.reread("haproxy", "USR2")
+	fix := "ssl-default-bind-options ssl-min-ver TLSv1.2 in the section global of haproxy.cfg, then " + r.reread()
 	r.edges(ctx, v, func(address string) {
 		session, err := r.handshake(ctx, address, 0)
 		if err != nil {
@@ -195,7 +195,7 @@ func speaksTLS(ctx context.Context, r *round, plain string) bool {
 }
 
 func lookHSTS(ctx context.Context, r *round, v *verdict) {
-	fix := `http-response set-header Strict-Transport-Security "max-age=31536000" in the frontends of haproxy.cfg, then ` + r.reread("haproxy", "USR2")
+	fix := `http-response set-header Strict-Transport-Security "max-age=31536000" in the frontends of haproxy.cfg, then ` + r.reread()
 	r.edges(ctx, v, func(address string) {
 		answer, err := r.get(ctx, strings.TrimRight(address, "/")+"/health")
 		if err != nil || answer.Status == 0 {
