@@ -314,6 +314,8 @@ func spoil[T any](how string, well func() (T, error), nothing, nonsensical T) (T
 	return well()
 }
 
+var eyeNames = []string{"Units", "Swarm", "ReadFile", "HostFile", "Room", "Sysctl", "Listeners", "Synchronised", "Redis", "Get", "Handshake", "Backups", "Drills", "Polls"}
+
 // remove takes an eye out.
 func remove(e *Eyes, name string) {
 	map[string]func(){
@@ -369,11 +371,10 @@ func TestNothingPassesUnseen(t *testing.T) {
 func TestEverythingBroken(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	ways := []string{blind, errs, empty, nonsense}
-	names := []string{"Units", "Swarm", "ReadFile", "HostFile", "Room", "Sysctl", "Listeners", "Synchronised", "Redis", "Get", "Handshake", "Backups", "Drills", "Polls"}
 	for range 50 {
 		eyes := goodEyes(t)
 		var gone []string
-		for _, name := range names {
+		for _, name := range eyeNames {
 			if how := ways[random.IntN(len(ways))]; how == blind {
 				gone = append(gone, name)
 			} else {
@@ -414,7 +415,7 @@ func TestCheckThatBreaks(t *testing.T) {
 func TestFixesOfASwarm(t *testing.T) {
 	fixes := 0
 	for _, c := range checks() {
-		for _, eye := range []string{"", "Units", "Swarm", "ReadFile", "HostFile", "Room", "Sysctl", "Listeners", "Synchronised", "Redis", "Get", "Handshake", "Backups", "Drills", "Polls"} {
+		for _, eye := range append([]string{""}, eyeNames...) {
 			for _, how := range []string{errs, empty, nonsense} {
 				eyes := spoiled(goodEyes(t), eye, how, func(string) {})
 				eyes.Targets.Stack = "shop"

@@ -87,7 +87,7 @@ func queue(b *testing.B, s *Store, client *redis.Client, n int) {
 		for i := from; i < min(n, from+catchUpFill); i++ {
 			drawn, now := s.clock.next()
 			at, origin := drawn.texts()
-			asked = append(asked, writing{"queued:" + strconv.Itoa(i), value, at, origin, now, skewMicros})
+			asked = append(asked, writing{newItem("queued:"+strconv.Itoa(i), at, origin, value), now, skewMicros})
 		}
 		answers := make([]node.Answer[any], len(asked))
 		sendWrites(ctx, client, asked, answers)

@@ -207,7 +207,7 @@ func (r *rejoin) move(ctx context.Context, from, to *node.Incarnation, keys []st
 	var items []item
 	for i, key := range keys {
 		if x := registers[i]; x[0] != "" {
-			items = append(items, item{key: key, at: x[0], origin: x[1], value: x[2], bucket: layout.Bucket(key)})
+			items = append(items, newItem(key, x[0], x[1], x[2]))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)

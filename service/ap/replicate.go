@@ -242,12 +242,19 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 	return err
 }
 
-// item is a register to carry.
+// item is a register to write or to carry.
 type item struct {
 	key, at, origin, value string
 	bucket                 int   // of the key
 	taken                  int64 // the source's clock when it was as it is here, microseconds
 }
+
+func newItem(key, at, origin, value string) item {
+	return item{key: key, at: at, origin: origin, value: value, bucket: layout.Bucket(key)}
+}
+
+// register is the name of its hash.
+func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
 
 // carry takes the oldest marks of the buckets, merges them into the target, and clears them: half of the buckets beside
 // the other half, so that no node waits for the other.
@@ -327,7 +334,7 @@ func merge(ctx context.Context, target *node.Incarnation, items []item) error {
 	for some := range slices.Chunk(items, batchKeys) {
 		keys, args := make([]string, 0, len(some)), make([]any, 0, 3*len(some))
 		for _, x := range some {
-			keys, args = append(keys, layout.APRegisters(x.bucket)+x.key), append(args, x.at, x.origin, x.value)
+			keys, args = append(keys, x.register()), append(args, x.at, x.origin, x.value)
 		}
 		calls = append(calls, scriptCall{mergeScript, keys, args})
 	}

@@ -55,15 +55,12 @@ const soloBytes = 8 << 10
 
 // writing is one run of the write script.
 type writing struct {
-	key, value string
-	at, origin string // the stamp
-	now        int64  // the instance's clock, microseconds
-	skew       int64  // that is allowed, microseconds
+	item
+	now  int64 // the instance's clock, microseconds
+	skew int64 // that is allowed, microseconds
 }
 
-func (w writing) keys() []string {
-	return []string{layout.APRegister(w.key), layout.APDirty(layout.Bucket(w.key))}
-}
+func (w writing) keys() []string { return []string{w.register(), layout.APDirty(w.bucket)} }
 
 func (w writing) args() []string {
 	return []string{w.value, w.at, w.origin, decimal(max(w.now-w.skew, 0)), decimal(w.now + w.skew), w.key}

@@ -19,7 +19,7 @@ func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int
 	t.Helper()
 	at, origin := s.texts()
 	var answer [1]node.Answer[any]
-	sendWrites(context.Background(), c, []writing{{key, value, at, origin, now, skewMicros}}, answer[:])
+	sendWrites(context.Background(), c, []writing{{newItem(key, at, origin, value), now, skewMicros}}, answer[:])
 	if answer[0].Err != nil {
 		t.Fatal(answer[0].Err)
 	}

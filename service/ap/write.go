@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
-	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -81,7 +80,8 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		var now int64
 		drawn, now = s.clock.next()
 		at, origin := drawn.texts()
-		reply, err := s.sendWrite(ctx, which, inc, writing{key, text, at, origin, now, s.config.MaxClockSkew.Microseconds()})
+		x := newItem(key, at, origin, text)
+		reply, err := s.sendWrite(ctx, which, inc, writing{x, now, s.config.MaxClockSkew.Microseconds()})
 		if err != nil {
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
@@ -90,7 +90,8 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		case err != nil:
 			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
-			s.flows[which].handOver(item{key, at, origin, text, layout.Bucket(key), clock})
+			x.taken = clock
+			s.flows[which].handOver(x)
 			return drawn, nil
 		case what == "newer":
 			s.clock.observe(clock)

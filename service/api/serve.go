@@ -17,8 +17,8 @@ const (
 )
 
 // Serve answers on listener until ctx ends; then it drains: /health says so for DrainDelay while everything is still
-// answered, each request with the end of its connection; then the listener closes and requests in flight end. It gives nil after a complete drain. A nil
-// tlsConfig means plain HTTP. TLS connections speak HTTP/1.1 only.
+// answered, each request with the end of its connection; then the listener closes and requests in flight end. It gives
+// nil after a complete drain. A nil tlsConfig means plain HTTP. TLS connections speak HTTP/1.1 only.
 //
 // The HTTP is fasthttp's, but not its server: that one reads bodies before the handler may refuse them, gives the handler
 // no say in how a body fails, and holds a buffer as large as the largest header for every connection.

@@ -76,8 +76,9 @@ func newLanes() lanes { return lanes{node.NewLane(sendScripts), node.NewLane(sen
 // sendScripts runs hot scripts.
 func sendScripts(ctx context.Context, client *redis.Client, asked []asking, answers []node.Answer[[]string]) {
 	items, replies := make([]node.Item, len(asked)), make([]node.Answer[any], len(asked))
-	for i, a := range asked {
-		items[i] = node.Item{Script: a.script, Keys: scriptKeys(a.key), Args: asked[i].args[:a.count]}
+	for i := range asked {
+		a := &asked[i]
+		items[i] = node.Item{Script: a.script, Keys: scriptKeys(a.key), Args: a.args[:a.count]}
 	}
 	hot.Run(ctx, client, items, replies)
 	for i, reply := range replies {
