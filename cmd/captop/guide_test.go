@@ -160,6 +160,9 @@ func TestGuide(t *testing.T) {
 	r.types(t, "deploy/haproxy/testca.sh")
 	r.types(t, "EDGE_TLS=on docker-compose up -d haproxy")
 	r.speaksTLS(t)
+	// One that still runs would be removed by its own docker-compose run and by this down, and the second of them fails.
+	screen.Keys("q")
+	r.sh(t, "for i in $(seq 300); do docker ps -aq --filter label=com.docker.compose.project="+r.project+" --filter label=com.docker.compose.oneoff=True | grep -q . || exit 0; sleep .1; done; exit 1")
 	r.types(t, "docker-compose down --remove-orphans")
 	if len(r.left) > 0 {
 		t.Errorf("nobody has typed %q", r.left)
