@@ -86,7 +86,7 @@ func queue(b *testing.B, s *Store, client *redis.Client, n int) {
 		var asked []writing
 		for i := from; i < min(n, from+catchUpFill); i++ {
 			drawn, now := s.clock.next()
-			at, origin := drawn.texts()
+			at, origin := decimal(drawn.at), decimal(drawn.origin)
 			asked = append(asked, writing{newItem("queued:"+strconv.Itoa(i), at, origin, value), now, skewMicros})
 		}
 		answers := make([]node.Answer[any], len(asked))

@@ -19,11 +19,8 @@ type stamp struct {
 }
 
 func (s stamp) version() service.Version {
-	return layout.APVersion(s.texts())
+	return layout.APVersion(decimal(s.at), decimal(s.origin))
 }
-
-// texts gives the stamp as registers have it.
-func (s stamp) texts() (at, origin string) { return decimal(s.at), decimal(s.origin) }
 
 // before reports whether s is older than other; of two with one clock value the lower origin is.
 func (s stamp) before(other stamp) bool {

@@ -65,9 +65,10 @@ func newFlow(s *Store, from side, holder string) *flow {
 	return &flow{store: s, from: from, holder: holder, wake: make(chan struct{}, 1)}
 }
 
-// handOver takes what this instance has just written. Where there is too much, the node has it marked all the same.
-func (f *flow) handOver(x item) {
-	f.marked.Store(f.store.config.Now().UnixMicro())
+// handOver takes what this instance has just written, by its clock at a time (microseconds). Where there is too much, the
+// node has it marked all the same.
+func (f *flow) handOver(x item, now int64) {
+	f.marked.Store(now)
 	f.mu.Lock()
 	taken := !f.failing && len(x.value) < soloBytes && len(f.handed) < handKeys && f.bytes < handBytes
 	if taken {
@@ -333,8 +334,9 @@ func merge(ctx context.Context, target *node.Incarnation, items []item) error {
 	var calls []scriptCall
 	for some := range slices.Chunk(items, batchKeys) {
 		keys, args := make([]string, 0, len(some)), make([]any, 0, 3*len(some))
-		for _, x := range some {
-			keys, args = append(keys, x.register()), append(args, x.at, x.origin, x.value)
+		for i := range some {
+			x := &some[i] // as an argument a string itself would be copied to the heap
+			keys, args = append(keys, x.register()), append(args, &x.at, &x.origin, &x.value)
 		}
 		calls = append(calls, scriptCall{mergeScript, keys, args})
 	}
@@ -369,8 +371,9 @@ func appendMarks(args []any, bucket int, items []item) []any {
 		taken = min(taken, x.taken)
 	}
 	args = append(args, layout.APRegisters(bucket), taken, len(items))
-	for _, x := range items {
-		args = append(args, x.key, x.at, x.origin)
+	for i := range items {
+		x := &items[i]
+		args = append(args, &x.key, &x.at, &x.origin)
 	}
 	return args
 }

@@ -17,7 +17,7 @@ const skewMicros = 500_000
 
 func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
 	t.Helper()
-	at, origin := s.texts()
+	at, origin := decimal(s.at), decimal(s.origin)
 	var answer [1]node.Answer[any]
 	sendWrites(context.Background(), c, []writing{{newItem(key, at, origin, value), now, skewMicros}}, answer[:])
 	if answer[0].Err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"time"
 
@@ -46,6 +45,7 @@ type Store struct {
 	slow   time.Duration // factor of all intervals
 	nodes  [2]*node.Node
 	clock  *clock
+	origin string // of the stamps that it draws, as registers have it
 	watch  [2]*watch
 	flows  [2]*flow // by the side that they carry from
 	writes [2]*node.Lane[writing, any]
@@ -72,8 +72,8 @@ func Open(config Config) (*Store, error) {
 	origin := rand.Int64N(1 << 48)
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{config: config, meta: meta, lease: lease, slow: slow, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
-		clock: &clock{now: config.Now, origin: origin, maxSkew: config.MaxClockSkew}}
-	holder := config.Instance + "/" + strconv.FormatInt(origin, 10)
+		clock: &clock{now: config.Now, origin: origin, maxSkew: config.MaxClockSkew}, origin: decimal(origin)}
+	holder := config.Instance + "/" + s.origin
 	for _, which := range []side{g1, g2} {
 		s.watch[which] = newWatch(config.Now())
 		s.writes[which], s.reads[which] = node.NewLane(sendWrites), node.NewLane(readsOf(meta))
@@ -147,12 +147,12 @@ const (
 )
 
 func (s *Store) rank(which side) int {
-	state := s.nodes[which].State()
+	standing := s.nodes[which].Standing()
 	own := s.watch[which].view()
 	switch {
-	case !state.Reachable, state.Breaker.State != service.BreakerClosed && !s.answersPolls(which):
+	case !standing.Reachable, !standing.Closed && !s.answersPolls(which):
 		return rankAway
-	case own == nil, !own.settled, own.inc.RunID != state.RunID:
+	case own == nil, !own.settled, own.inc.RunID != standing.RunID:
 		return rankUnsettled
 	}
 	return rankGood
@@ -167,7 +167,7 @@ func (s *Store) answersPolls(which side) bool {
 // insist lets requests pass the breaker of a node that answers polls: the breaker may open for failures from before a
 // fault was mended, or not have noticed yet that it was, and the other node may just have gone.
 func (s *Store) insist(ctx context.Context, which side) context.Context {
-	if s.answersPolls(which) && s.nodes[which].State().Breaker.State != service.BreakerClosed {
+	if !s.nodes[which].Standing().Closed && s.answersPolls(which) {
 		return node.Insist(ctx)
 	}
 	return ctx

@@ -264,7 +264,7 @@ func TestSessionFindsItsWriteAtTheOtherNode(t *testing.T) {
 	if err := a.Close(); err != nil {
 		t.Fatal(err)
 	}
-	version, err := a.writeAt(context.Background(), g2, "k", []byte("new"))
+	written, err := a.writeAt(context.Background(), g2, "k", []byte("new"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,12 +272,12 @@ func TestSessionFindsItsWriteAtTheOtherNode(t *testing.T) {
 	if err != nil || v.Value != "old" {
 		t.Fatalf("without a session: %+v, %v", v, err)
 	}
-	v, err = a.Read(context.Background(), "k", service.ReadOptions{After: version.version()})
+	v, err = a.Read(context.Background(), "k", service.ReadOptions{After: written.Version})
 	if err != nil || v.Value != "new" || v.Node != service.G2 {
 		t.Fatalf("with a session: %+v, %v", v, err)
 	}
 	p.servers[1].Kill()
-	v, err = a.Read(context.Background(), "k", service.ReadOptions{After: version.version()})
+	v, err = a.Read(context.Background(), "k", service.ReadOptions{After: written.Version})
 	if err != nil || v.Value != "old" || v.Node != service.G1 {
 		t.Fatalf("with a session and its node gone: %+v, %v", v, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -38,18 +39,18 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 	order := s.order()
 	first := s.attempt(ctx, order[1])
 	defer first.Stop()
-	version, errFirst := s.writeAt(first, order[0], key, value)
+	written, errFirst := s.writeAt(first, order[0], key, value)
 	if errFirst == nil {
-		return s.written(order[0], key, version), nil
+		return written, nil
 	}
-	version, errSecond := s.writeAt(ctx, order[1], key, value)
+	written, errSecond := s.writeAt(ctx, order[1], key, value)
 	if errSecond == nil {
-		return s.written(order[1], key, version), nil
+		return written, nil
 	}
 	if first.Err() != nil {
 		var again error
-		if version, again = s.writeAt(ctx, order[0], key, value); again == nil {
-			return s.written(order[0], key, version), nil
+		if written, again = s.writeAt(ctx, order[0], key, value); again == nil {
+			return written, nil
 		}
 		if !maybeApplied(errFirst) {
 			errFirst = again
@@ -58,50 +59,44 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 	return service.Written{}, s.refuseWrite(order, errFirst, errSecond)
 }
 
-func (s *Store) written(which side, key string, version stamp) service.Written {
-	return service.Written{Key: key, Version: version.version(), Nodes: []string{s.nodes[which].Name()},
-		Outcome: service.Applied}
-}
-
 // writeAt writes at one node. Where the register is newer than the stamp that was drawn, a higher one is drawn.
-func (s *Store) writeAt(ctx context.Context, which side, key string, value []byte) (stamp, error) {
+func (s *Store) writeAt(ctx context.Context, which side, key string, value []byte) (service.Written, error) {
 	name := s.nodes[which].Name()
 	if err := s.watch[which].skew(); err != nil {
-		return stamp{}, err
+		return service.Written{}, err
 	}
 	ctx = s.insist(ctx, which)
 	inc, err := s.nodes[which].Current(ctx)
 	if err != nil {
-		return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+		return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 	}
 	text := string(value) // the caller may want value back before the node has it
-	var drawn stamp
+	written := service.Written{Key: key, Nodes: []string{name}, Outcome: service.Applied}
 	for range proposals {
-		var now int64
-		drawn, now = s.clock.next()
-		at, origin := drawn.texts()
-		x := newItem(key, at, origin, text)
+		drawn, now := s.clock.next()
+		x := newItem(key, decimal(drawn.at), s.origin, text)
+		written.Version = layout.APVersion(x.at, x.origin)
 		reply, err := s.sendWrite(ctx, which, inc, writing{x, now, s.config.MaxClockSkew.Microseconds()})
 		if err != nil {
-			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+			return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
 		what, clock, err := verdict(reply)
 		switch {
 		case err != nil:
-			return stamp{}, fmt.Errorf("writing at %s: %w", name, err)
+			return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
 			x.taken = clock
-			s.flows[which].handOver(x)
-			return drawn, nil
+			s.flows[which].handOver(x, now)
+			return written, nil
 		case what == "newer":
 			s.clock.observe(clock)
 		default:
-			return stamp{}, s.refuseSkew(what, name, now, clock)
+			return service.Written{}, s.refuseSkew(what, name, now, clock)
 		}
 	}
 	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
 	// counts as overwritten by them.
-	return drawn, nil
+	return written, nil
 }
 
 func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation, w writing) (any, error) {

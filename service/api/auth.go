@@ -152,12 +152,12 @@ func (s *Server) admit(c *call) error {
 // authorise refuses a caller without a valid token of the role that is needed. The answer never tells what was wrong
 // with a token; the log does.
 func (s *Server) authorise(x *exchange, caller caller, needed Role, operation string) *service.Error {
+	if caller.failure == "" && caller.role >= needed {
+		return nil
+	}
 	reason := caller.failure
 	refusal := &service.Error{Code: service.CodeUnauthorized, Message: "a valid token is needed: Authorization: Bearer TOKEN"}
 	if reason == "" {
-		if caller.role >= needed {
-			return nil
-		}
 		reason = "role"
 		refusal = &service.Error{Code: service.CodeForbidden, Message: "this token does not allow that"}
 	} else {

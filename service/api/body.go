@@ -126,10 +126,11 @@ func (b *body) read() ([]byte, error) {
 }
 
 func bodyError(err error) error {
+	if err == nil {
+		return nil
+	}
 	refusal := &service.Error{Code: service.CodeBadRequest, Outcome: service.NotApplied, Message: "the body cannot be read", Err: err}
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		refusal.Code, refusal.Message = service.CodeRequestTimeout, "the body did not arrive in time"
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -157,10 +157,9 @@ func (s *Server) log(c *call, status int, err error, took time.Duration) {
 	if !s.options.Logger.Enabled(c.ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, 9), // as many as there may be
 		slog.String(LogKey, c.key[:min(len(c.key), service.MaxKeyBytes)]), slog.String(LogClient, c.caller.name()), slog.Int("status", status),
-		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("size", c.size),
-	}
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("size", c.size))
 	if err == nil {
 		attrs = append(attrs, slog.String("version", string(c.version)), slog.Any("nodes", c.nodes))
 		if c.kind == write {
@@ -176,7 +175,10 @@ func (s *Server) log(c *call, status int, err error, took time.Duration) {
 			attrs = append(attrs, slog.String("outcome", string(refusal.Outcome)))
 		}
 	}
-	s.options.Logger.LogAttrs(c.ctx, level, string(c.kind), attrs...)
+	// What LogAttrs does, but for looking up the line of the program, which nobody asks for.
+	line := slog.NewRecord(c.x.began.Add(took), level, string(c.kind), 0)
+	line.AddAttrs(attrs...)
+	_ = s.options.Logger.Handler().Handle(c.ctx, line)
 }
 
 // causeOf gives what lies behind a refusal, err itself if it is no refusal.

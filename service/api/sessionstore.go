@@ -27,14 +27,14 @@ func sessionKey(mode service.Mode, id string) string {
 }
 
 // save notes a write in every store, and reports whether one of them has it.
-func (s *Sessions) save(ctx context.Context, id, hash string, version service.Version,
+func (s *Sessions) save(ctx context.Context, id string, key keyHash, version service.Version,
 	newer func(a, b service.Version) (bool, error)) bool {
 	results := make([]error, len(s.stores))
 	var wait sync.WaitGroup
 	for i, store := range s.stores {
 		wait.Go(func() {
 			_, results[i] = store.run(ctx, func(ctx context.Context, client redis.UniversalClient) (any, error) {
-				return nil, saveIn(ctx, client, sessionKey(s.mode, id), hash, version, newer)
+				return nil, saveIn(ctx, client, sessionKey(s.mode, id), key.text(), version, newer)
 			})
 		})
 	}
@@ -67,13 +67,13 @@ func saveIn(ctx context.Context, client redis.UniversalClient, key, hash string,
 
 // load asks every store, and gives the newest version that one knows. Where none knows one and not all have answered,
 // the session may have written the key.
-func (s *Sessions) load(ctx context.Context, id, hash string, newer func(a, b service.Version) (bool, error)) sessionEntry {
+func (s *Sessions) load(ctx context.Context, id string, key keyHash, newer func(a, b service.Version) (bool, error)) sessionEntry {
 	entries := make([]sessionEntry, len(s.stores))
 	var wait sync.WaitGroup
 	for i, store := range s.stores {
 		wait.Go(func() {
 			reply, err := store.run(ctx, func(ctx context.Context, client redis.UniversalClient) (any, error) {
-				return client.HMGet(ctx, sessionKey(s.mode, id), hash, "dropped").Result()
+				return client.HMGet(ctx, sessionKey(s.mode, id), key.text(), "dropped").Result()
 			})
 			entries[i] = entryOf(reply, err)
 		})

@@ -57,15 +57,18 @@ func Sent(err error) bool {
 // saysNothing reports whether err tells nothing about the node: the caller went away, or held an incarnation that is
 // over while its successor may be well.
 func saysNothing(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, ErrRestarted) || errors.Is(err, redis.ErrClosed)
+	return err != nil && (errors.Is(err, context.Canceled) || errors.Is(err, ErrRestarted) || errors.Is(err, redis.ErrClosed))
 }
 
 // isFailure reports whether err speaks against the node: no connection, no answer, or an answer that says that it
 // can't serve anybody. Other error replies are answers.
 func isFailure(err error) bool {
+	if err == nil {
+		return false
+	}
 	var reply redis.Error
 	switch {
-	case err == nil, errors.Is(err, redis.Nil), saysNothing(err):
+	case errors.Is(err, redis.Nil), saysNothing(err):
 		return false
 	case errors.As(err, &reply):
 		return unserving(reply.Error())

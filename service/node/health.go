@@ -22,6 +22,7 @@ type health struct {
 	failures     uint64
 	row          uint32 // failures since the last success
 	breakerSince time.Time
+	breakerOff   bool // it is not CLOSED
 }
 
 func newHealth(config Config) *health {
@@ -64,7 +65,7 @@ func (h *health) contacted(err error) {
 func (h *health) breakerChanged(name string, from, to gobreaker.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.breakerSince = h.config.Now()
+	h.breakerSince, h.breakerOff = h.config.Now(), to != gobreaker.StateClosed
 	h.config.Logger.Warn("BREAKER", "node", name, "from", breakerState(from).String(), "to", breakerState(to).String())
 }
 
@@ -73,6 +74,12 @@ func (h *health) state() service.NodeState {
 	defer h.mu.Unlock()
 	return service.NodeState{Name: h.config.Name, Reachable: h.reachable, Since: h.since, LastError: h.lastError,
 		Attempts: h.attempts, Failures: h.failures}
+}
+
+func (h *health) standing() Standing {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return Standing{Reachable: h.reachable, Closed: !h.breakerOff}
 }
 
 func (h *health) breaker(state gobreaker.State) service.Breaker {

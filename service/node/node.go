@@ -114,6 +114,25 @@ func (n *Node) State() service.NodeState {
 	return state
 }
 
+// Standing is what State tells of whether the node can be asked, for those who want to know it for every request.
+type Standing struct {
+	Reachable bool   // the last contact succeeded
+	Closed    bool   // the breaker is CLOSED
+	RunID     string // of the Redis process last spoken to
+}
+
+// Standing tells whether the node can be asked, without I/O.
+func (n *Node) Standing() Standing {
+	if n.cluster != nil {
+		return n.cluster.standing(n.bucket)
+	}
+	standing := n.health.standing()
+	if inc := n.peek(); inc != nil {
+		standing.RunID = inc.RunID
+	}
+	return standing
+}
+
 // Current gives the incarnation that is running now, connecting to it where there is none yet. Errors: ErrOpen,
 // ErrRestarted, the context's, or what the dial met; none of them had an effect on the node.
 func (n *Node) Current(ctx context.Context) (*Incarnation, error) {

@@ -11,13 +11,12 @@ local stamp, earliest, latest = ARGV[2], ARGV[4], ARGV[5]
 if #earliest > #here or #earliest == #here and earliest > here then
   return { 'ahead', here }
 end
-local stored = redis.call('HMGET', KEYS[1], 't', 'o')
-local t = stored[1]
+local t = redis.call('HGET', KEYS[1], 't')
 if t then
   if #t > #latest or #t == #latest and t > latest then
     return { 'future', t }
   end
-  if #t > #stamp or #t == #stamp and (t > stamp or t == stamp and tonumber(stored[2]) >= tonumber(ARGV[3])) then
+  if #t > #stamp or #t == #stamp and (t > stamp or t == stamp and tonumber(redis.call('HGET', KEYS[1], 'o')) >= tonumber(ARGV[3])) then
     return { 'newer', t }
   end
 end
