@@ -34,14 +34,15 @@ func (s *Store) Read(ctx context.Context, key string, options service.ReadOption
 			return service.Value{}, &service.Error{Code: service.CodeBadRequest, Message: "the session's version is not one of AP", Err: err}
 		}
 	}
-	whole := service.Until(ctx, time.Now().Add(s.config.Timeout))
+	now := time.Now()
+	whole := service.Until(ctx, now.Add(s.config.Timeout))
 	defer whole.Stop()
 	ctx = whole
 	if options.Node != "" {
 		return s.readOnly(ctx, options.Node, key)
 	}
 	order := s.order()
-	first := s.attempt(ctx, order[1])
+	first := s.attempt(ctx, now, order[1])
 	defer first.Stop()
 	a, errFirst := s.readAt(first, order[0], key)
 	if errFirst == nil && a.settled && a.version.at != 0 && !a.version.before(after) {

@@ -174,8 +174,7 @@ func (s *Store) insist(ctx context.Context, which side) context.Context {
 }
 
 // attempt bounds the first of two attempts: a node that hangs may not use up the time in which the other could answer.
-func (s *Store) attempt(ctx context.Context, other side) *service.Limit {
-	now := time.Now()
+func (s *Store) attempt(ctx context.Context, now time.Time, other side) *service.Limit {
 	deadline, _ := ctx.Deadline()
 	share := deadline.Sub(now) / 3
 	if s.rank(other) == rankAway {

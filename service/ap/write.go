@@ -33,11 +33,12 @@ func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Wr
 	if err := service.CheckValue(value); err != nil {
 		return service.Written{}, err
 	}
-	whole := service.Until(ctx, time.Now().Add(s.config.Timeout))
+	now := time.Now()
+	whole := service.Until(ctx, now.Add(s.config.Timeout))
 	defer whole.Stop()
 	ctx = whole
 	order := s.order()
-	first := s.attempt(ctx, order[1])
+	first := s.attempt(ctx, now, order[1])
 	defer first.Stop()
 	written, errFirst := s.writeAt(first, order[0], key, value)
 	if errFirst == nil {

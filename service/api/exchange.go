@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -106,18 +105,20 @@ func (x *exchange) answer() bool {
 	return !response.ConnectionClose()
 }
 
+// Of every answer with a body, as HTTP writes them.
+var (
+	cacheControl, noStore = []byte("Cache-Control"), []byte("no-store")
+	contentTypes, noSniff = []byte("X-Content-Type-Options"), []byte("nosniff")
+)
+
 // json answers with a body.
 func (x *exchange) json(status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil { // our own types: they always marshal
-		panic(err)
-	}
 	x.SetStatusCode(status)
 	header := &x.Response.Header
 	header.SetContentType("application/json")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Content-Type-Options", "nosniff")
-	x.Response.SetBodyRaw(append(text, '\n'))
+	header.SetCanonical(cacheControl, noStore)
+	header.SetCanonical(contentTypes, noSniff)
+	x.Response.SetBodyRaw(append(jsonOf(body), '\n'))
 }
 
 // refuse answers with an error body and gives the status. kept is for a read whose session wrote the key, else nil.

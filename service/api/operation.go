@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"captop/service"
@@ -96,7 +97,7 @@ func (s *Server) write(c *call) (any, error) {
 	if s.options.Sessions != nil {
 		s.remember(c, written.Version)
 	}
-	return written, nil
+	return writeBody(written), nil
 }
 
 func (s *Server) read(c *call) (any, error) {
@@ -161,7 +162,7 @@ func (s *Server) log(c *call, status int, err error, took time.Duration) {
 		slog.String(LogKey, c.key[:min(len(c.key), service.MaxKeyBytes)]), slog.String(LogClient, c.caller.name()), slog.Int("status", status),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("size", c.size))
 	if err == nil {
-		attrs = append(attrs, slog.String("version", string(c.version)), slog.Any("nodes", c.nodes))
+		attrs = append(attrs, slog.String("version", string(c.version)), slog.String("nodes", strings.Join(c.nodes, ",")))
 		if c.kind == write {
 			attrs = append(attrs, slog.String("outcome", string(service.Applied)))
 		}

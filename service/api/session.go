@@ -96,6 +96,8 @@ func (s *Server) recall(c *call) sessionEntry {
 	return m.lookup(sessions.signer.hash(c.key))
 }
 
+var sessionHeader = []byte(SessionHeader)
+
 var cookieRules = "; Path=/; Max-Age=" + strconv.Itoa(int(sessionTTL.Seconds())) + "; HttpOnly"
 
 // remember notes the write in the request's session, or in a new one, and hands out the token.
@@ -103,7 +105,7 @@ func (s *Server) remember(c *call, version service.Version) {
 	sessions := s.options.Sessions
 	m, found := sessions.of(c)
 	token := sessions.note(c.ctx, m, found, sessions.signer.hash(c.key), version, s.store.Newer)
-	c.x.Response.Header.SetBytesV(SessionHeader, token)
+	c.x.Response.Header.SetCanonical(sessionHeader, token)
 	cookie := append(make([]byte, 0, 256), SessionCookie+"="...)
 	cookie = append(append(cookie, token...), cookieRules...)
 	if s.options.Secure {
