@@ -60,10 +60,10 @@ type writing struct {
 	skew int64 // that is allowed, microseconds
 }
 
-func (w writing) keys() []string { return []string{w.register(), layout.APDirty(w.bucket)} }
-
-func (w writing) args() []string {
-	return []string{w.value, w.at, w.origin, decimal(max(w.now-w.skew, 0)), decimal(w.now + w.skew), w.key}
+// texts are its keys and its arguments.
+func (w writing) texts() (keys [2]string, args [6]string) {
+	return [2]string{w.register(), layout.APDirty(w.bucket)},
+		[6]string{w.value, w.at, w.origin, decimal(max(w.now-w.skew, 0)), decimal(w.now + w.skew), w.key}
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
@@ -71,8 +71,10 @@ func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 // sendWrites makes the round trips of writes.
 func sendWrites(ctx context.Context, client *redis.Client, asked []writing, answers []node.Answer[any]) {
 	items := make([]node.Item, len(asked))
+	keys, args := make([][2]string, len(asked)), make([][6]string, len(asked))
 	for i, w := range asked {
-		items[i] = node.Item{Script: "write", Keys: w.keys(), Args: w.args()}
+		keys[i], args[i] = w.texts()
+		items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
 	}
 	writes.Run(ctx, client, items, answers)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -46,9 +47,11 @@ var hot = node.NewBatch(3, []string{"prepare", "commit", "end"}, textOf)
 const soloBytes = 8 << 10
 
 // scriptKeys gives the KEYS of every script: the key, the bucket's meta, the bucket's dirty set.
-func scriptKeys(key string) []string {
+func scriptKeys(key string) []string { return appendKeys(nil, key) }
+
+func appendKeys(to []string, key string) []string {
 	b := layout.Bucket(key)
-	return []string{layout.CPKey(key), layout.CPMeta(b), layout.CPDirty(b)}
+	return append(to, layout.CPKeys(b)+key, layout.CPMeta(b), layout.CPDirty(b))
 }
 
 func (r request) argv() []any {
@@ -76,9 +79,11 @@ func newLanes() lanes { return lanes{node.NewLane(sendScripts), node.NewLane(sen
 // sendScripts runs hot scripts.
 func sendScripts(ctx context.Context, client *redis.Client, asked []asking, answers []node.Answer[[]string]) {
 	items, replies := make([]node.Item, len(asked)), make([]node.Answer[any], len(asked))
+	keys := make([]string, 0, 3*len(asked))
 	for i := range asked {
 		a := &asked[i]
-		items[i] = node.Item{Script: a.script, Keys: scriptKeys(a.key), Args: a.args[:a.count]}
+		keys = appendKeys(keys, a.key)
+		items[i] = node.Item{Script: a.script, Keys: keys[3*i : 3*i+3], Args: a.args[:a.count]}
 	}
 	hot.Run(ctx, client, items, replies)
 	for i, reply := range replies {
@@ -196,8 +201,17 @@ func sendAll(ctx context.Context, inc *node.Incarnation, keys []string, requests
 	return replies, nil
 }
 
-// words turns a script's reply, an array of strings, into one.
+// done is the reply of a script that had nothing else to say.
+var done = []string{"OK"}
+
+// words turns a script's reply, an array of strings, into one. What a write's scripts say when all went well is a number,
+// which is less to make and to read: 0, or the version that was promised.
 func words(reply any) ([]string, error) {
+	if n, ok := reply.(int64); ok && n == 0 {
+		return done, nil
+	} else if ok {
+		return []string{"OK", strconv.FormatInt(n, 10)}, nil
+	}
 	list, ok := reply.([]any)
 	if !ok || len(list) == 0 {
 		return nil, fmt.Errorf("a script answered %T, not a list", reply)

@@ -90,8 +90,11 @@ func CPMeta(bucket int) string { return cpMetas[bucket] }
 // CPDirty is the set of a bucket's dirty keys in CP.
 func CPDirty(bucket int) string { return cpDirties[bucket] }
 
+// CPKeys begins the names of the hashes of all keys of a bucket in CP; the user's key follows.
+func CPKeys(bucket int) string { return cpKeys[bucket] }
+
 // CPKey is the hash of a key in CP.
-func CPKey(key string) string { return cpKeys[Bucket(key)] + key }
+func CPKey(key string) string { return CPKeys(Bucket(key)) + key }
 
 // CPUserKey gives the key that a name in Redis stands for in CP.
 func CPUserKey(name string) (string, bool) {

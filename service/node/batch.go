@@ -15,10 +15,11 @@ import (
 // would run alone. An item that fails leaves the others alone. To call a script costs a node as much as what a short one
 // does.
 type Batch struct {
-	keys   int // of each item
-	index  map[string]int
-	args   []int // of each script
-	script *redis.Script
+	keys  int // of each item
+	index map[string]int
+	args  []int // of each script
+	text  string
+	hash  string
 }
 
 // Item is one run of one of a batch's scripts.
@@ -75,7 +76,8 @@ func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 		fmt.Fprintf(&counts, "%d, ", args)
 	}
 	given := parameters(keys, slices.Max(b.args), "KEYS[k + %d]", "ARGV[a + %d]")
-	b.script = redis.NewScript(fmt.Sprintf(batchText, functions.String(), counts.String(), keys, given))
+	b.text = fmt.Sprintf(batchText, functions.String(), counts.String(), keys, given)
+	b.hash = redis.NewScript(b.text).Hash()
 	return b
 }
 
@@ -95,20 +97,24 @@ func parameters(keys, args int, key, arg string) string {
 func (b *Batch) Has(name string) bool { return b.index[name] != 0 }
 
 // Run runs the items in one round trip. An answer's error is that of its item alone, or that of the round trip.
-func (b *Batch) Run(ctx context.Context, client redis.Scripter, items []Item, answers []Answer[any]) {
-	keys, args := make([]string, 0, b.keys*len(items)), make([]any, 0, 8*len(items))
+func (b *Batch) Run(ctx context.Context, client *redis.Client, items []Item, answers []Answer[any]) {
+	command := make([]any, 0, 3+len(items)*(b.keys+1+slices.Max(b.args)))
+	command = append(command, "evalsha", b.hash, b.keys*len(items))
+	for _, item := range items {
+		command = appendTexts(command, item.Keys)
+	}
 	for _, item := range items {
 		script := b.index[item.Script]
 		if len(item.Keys) != b.keys || len(item.Args) != b.args[script-1] { // the next items would be taken for something else
 			panic(fmt.Sprintf("node: %s was given %d keys and %d arguments", item.Script, len(item.Keys), len(item.Args)))
 		}
-		keys = append(keys, item.Keys...)
-		args = append(args, script)
-		for j := range item.Args {
-			args = append(args, &item.Args[j]) // a string itself would be copied to the heap
-		}
+		command = appendTexts(append(command, script), item.Args)
 	}
-	reply, err := b.script.Run(ctx, client, keys, args...).Result()
+	reply, err := client.Do(ctx, command...).Result()
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		command[0], command[1] = "eval", b.text
+		reply, err = client.Do(ctx, command...).Result()
+	}
 	list, ok := reply.([]any)
 	if err == nil && (!ok || len(list) != len(items)) {
 		err = fmt.Errorf("a batch of %d answered %T of %d", len(items), reply, len(list))
@@ -122,6 +128,14 @@ func (b *Batch) Run(ctx context.Context, client redis.Scripter, items []Item, an
 			answers[i].Value = list[i]
 		}
 	}
+}
+
+// appendTexts adds texts by reference: a string in an interface would be copied to the heap.
+func appendTexts(command []any, texts []string) []any {
+	for i := range texts {
+		command = append(command, &texts[i])
+	}
+	return command
 }
 
 // itemError is an error reply to one item.
