@@ -83,14 +83,13 @@ func queue(b *testing.B, s *Store, client *redis.Client, n int) {
 	ctx := context.Background()
 	value := strings.Repeat("x", 100)
 	for from := 0; from < n; from += catchUpFill {
-		var asked []writing
+		var asked []item
 		for i := from; i < min(n, from+catchUpFill); i++ {
-			drawn, now := s.clock.next()
-			at, origin := decimal(drawn.at), decimal(drawn.origin)
-			asked = append(asked, writing{newItem("queued:"+strconv.Itoa(i), at, origin, value), now, skewMicros})
+			drawn, _ := s.clock.next()
+			asked = append(asked, newItem("queued:"+strconv.Itoa(i), decimal(drawn.at), s.origin, value))
 		}
 		answers := make([]node.Answer[any], len(asked))
-		sendWrites(ctx, client, asked, answers)
+		writesOf(s.clock)(ctx, client, asked, answers)
 		if answers[0].Err != nil {
 			b.Fatal(answers[0].Err)
 		}

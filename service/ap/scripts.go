@@ -53,30 +53,25 @@ var writes = node.NewBatch(2, []string{"write"}, func(string) string { return wr
 // soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
 const soloBytes = 8 << 10
 
-// writing is one run of the write script.
-type writing struct {
-	item
-	now  int64 // the instance's clock, microseconds
-	skew int64 // that is allowed, microseconds
-}
-
-// texts are its keys and its arguments.
-func (w writing) texts() (keys [2]string, args [6]string) {
-	return [2]string{w.register(), layout.APDirty(w.bucket)},
-		[6]string{w.value, w.at, w.origin, decimal(max(w.now-w.skew, 0)), decimal(w.now + w.skew), w.key}
+// texts are the keys and arguments of a write.
+func (x item) texts() (keys [2]string, args [3]string) {
+	return [2]string{x.register(), layout.APDirty(x.bucket)}, [3]string{x.value, x.at, x.key}
 }
 
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// sendWrites makes the round trips of writes.
-func sendWrites(ctx context.Context, client *redis.Client, asked []writing, answers []node.Answer[any]) {
-	items := make([]node.Item, len(asked))
-	keys, args := make([][2]string, len(asked)), make([][6]string, len(asked))
-	for i, w := range asked {
-		keys[i], args[i] = w.texts()
-		items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
+// writesOf gives what makes the round trips of writes under the stamps of a clock.
+func writesOf(c *clock) func(context.Context, *redis.Client, []item, []node.Answer[any]) {
+	return func(ctx context.Context, client *redis.Client, asked []item, answers []node.Answer[any]) {
+		items := make([]node.Item, len(asked))
+		keys, args := make([][2]string, len(asked)), make([][3]string, len(asked))
+		for i, x := range asked {
+			keys[i], args[i] = x.texts()
+			items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
+		}
+		now, skew := c.now().UnixMicro(), c.maxSkew.Microseconds()
+		writes.Run(ctx, client, []string{decimal(c.origin), decimal(max(now-skew, 0)), decimal(now + skew)}, items, answers)
 	}
-	writes.Run(ctx, client, items, answers)
 }
 
 // reading is a register as a node has it, and what the node said about itself just before and just after.

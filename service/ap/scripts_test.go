@@ -13,13 +13,11 @@ import (
 	"captop/service/node/nodetest"
 )
 
-const skewMicros = 500_000
-
 func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int64) string {
 	t.Helper()
-	at, origin := decimal(s.at), decimal(s.origin)
+	at := clock{now: func() time.Time { return time.UnixMicro(now) }, origin: s.origin, maxSkew: 500 * time.Millisecond}
 	var answer [1]node.Answer[any]
-	sendWrites(context.Background(), c, []writing{{newItem(key, at, origin, value), now, skewMicros}}, answer[:])
+	writesOf(&at)(context.Background(), c, []item{newItem(key, decimal(s.at), decimal(s.origin), value)}, answer[:])
 	if answer[0].Err != nil {
 		t.Fatal(answer[0].Err)
 	}

@@ -48,7 +48,7 @@ type Store struct {
 	origin string // of the stamps that it draws, as registers have it
 	watch  [2]*watch
 	flows  [2]*flow // by the side that they carry from
-	writes [2]*node.Lane[writing, any]
+	writes [2]*node.Lane[item, any]
 	reads  [2]*node.Lane[string, reading]
 	stop   context.CancelFunc
 	done   sync.WaitGroup
@@ -76,7 +76,7 @@ func Open(config Config) (*Store, error) {
 	holder := config.Instance + "/" + s.origin
 	for _, which := range []side{g1, g2} {
 		s.watch[which] = newWatch(config.Now())
-		s.writes[which], s.reads[which] = node.NewLane(sendWrites), node.NewLane(readsOf(meta))
+		s.writes[which], s.reads[which] = node.NewLane(writesOf(s.clock)), node.NewLane(readsOf(meta))
 		s.flows[which] = newFlow(s, which, holder)
 	}
 	for _, which := range []side{g1, g2} {

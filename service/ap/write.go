@@ -77,7 +77,7 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		drawn, now := s.clock.next()
 		x := newItem(key, decimal(drawn.at), s.origin, text)
 		written.Version = layout.APVersion(x.at, x.origin)
-		reply, err := s.sendWrite(ctx, which, inc, writing{x, now, s.config.MaxClockSkew.Microseconds()})
+		reply, err := s.sendWrite(ctx, which, inc, x)
 		if err != nil {
 			return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
@@ -100,13 +100,13 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 	return written, nil
 }
 
-func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation, w writing) (any, error) {
-	if len(w.value) < soloBytes {
-		return s.writes[which].Do(ctx, inc, w)
+func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation, x item) (any, error) {
+	if len(x.value) < soloBytes {
+		return s.writes[which].Do(ctx, inc, x)
 	}
 	var answer [1]node.Answer[any]
 	err := inc.Do(ctx, func(client *redis.Client) error {
-		sendWrites(ctx, client, []writing{w}, answer[:])
+		writesOf(s.clock)(ctx, client, []item{x}, answer[:])
 		return answer[0].Err
 	})
 	return answer[0].Value, err

@@ -85,7 +85,7 @@ func sendScripts(ctx context.Context, client *redis.Client, asked []asking, answ
 		keys = appendKeys(keys, a.key)
 		items[i] = node.Item{Script: a.script, Keys: keys[3*i : 3*i+3], Args: a.args[:a.count]}
 	}
-	hot.Run(ctx, client, items, replies)
+	hot.Run(ctx, client, nil, items, replies)
 	for i, reply := range replies {
 		if answers[i].Err = reply.Err; reply.Err == nil {
 			answers[i].Value, answers[i].Err = words(reply.Value)

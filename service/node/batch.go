@@ -16,6 +16,7 @@ import (
 // does.
 type Batch struct {
 	keys  int // of each item
+	all   int // arguments that all items have in common
 	index map[string]int
 	args  []int // of each script
 	text  string
@@ -29,14 +30,18 @@ type Item struct {
 	Args   []string // as many as the script names
 }
 
+// each ends what a script does once for all items: reading the clock, say. A script that runs alone takes it for a comment.
+const each = "\n-- Each:\n"
+
 // The scripts see the clock as it is when the batch begins, and answer with lists or numbers. A string is the error of an
 // item: an error reply within a list would leave go-redis out of step with the connection (OOM and others of its typed
 // errors). A script with fewer arguments than others is called with some of the next item's, which it does not take.
 const batchText = `local call = redis.call
 local time = call('TIME')
+local %s
 local scripts, counts = {
 %s}, { %s }
-local replies, k, a = {}, 0, 1
+local replies, k, a = {}, 0, %d
 for i = 1, #KEYS / %d do
   local script = tonumber(ARGV[a])
   local ok, reply = pcall(scripts[script], %s)
@@ -45,7 +50,7 @@ for i = 1, #KEYS / %d do
     if not reply:find('^%%u+ ') then reply = 'ERR ' .. reply end -- of Lua, not of a command
   end
   replies[i] = reply
-  k, a = k + %[3]d, a + 1 + counts[script]
+  k, a = k + %[5]d, a + 1 + counts[script]
 end
 return replies
 `
@@ -53,12 +58,13 @@ return replies
 var (
 	// A node's own tables of keys and arguments are not filled for every item: each script becomes a function of those that
 	// it names. What is the same for all is looked up once.
-	parameter = regexp.MustCompile(`(KEYS|ARGV)\[(\d+)\]`)
+	parameter = regexp.MustCompile(`(KEYS|ARGV|ALL)\[(\d+)\]`)
 	shared    = strings.NewReplacer("redis.call('TIME')", "time", "redis.call", "call")
 )
 
 // NewBatch makes a batch of scripts, by name, that take as many keys each. They name their keys and arguments by number
-// (KEYS[1], ARGV[2]) and in no other way.
+// (KEYS[1], ARGV[2]) and in no other way; and so the arguments that all items have in common (ALL[1]). Keys and arguments
+// are known below the line "-- Each:" only, where there is one.
 func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 	b := &Batch{keys: keys, index: map[string]int{}}
 	var functions, counts strings.Builder
@@ -66,43 +72,58 @@ func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 		text := texts(name)
 		args := 0
 		for _, named := range parameter.FindAllStringSubmatch(text, -1) {
-			if n, _ := strconv.Atoi(named[2]); named[1] == "ARGV" {
+			switch n, _ := strconv.Atoi(named[2]); named[1] {
+			case "ARGV":
 				args = max(args, n)
+			case "ALL":
+				b.all = max(b.all, n)
 			}
 		}
+		once, body, divided := strings.Cut(shared.Replace(parameter.ReplaceAllString(text, "$1$2")), each)
+		if !divided {
+			once, body = "", once
+		}
 		b.index[name], b.args = i+1, append(b.args, args)
-		fmt.Fprintf(&functions, "function(%s)\n%s\nend,\n", parameters(keys, args, "KEYS%d", "ARGV%d"),
-			shared.Replace(parameter.ReplaceAllString(text, "$1$2")))
+		fmt.Fprintf(&functions, "(function()\n%s\nreturn function(%s)\n%s\nend end)(),\n", once,
+			list(numbered("KEYS%d", keys), numbered("ARGV%d", args)), body)
 		fmt.Fprintf(&counts, "%d, ", args)
 	}
-	given := parameters(keys, slices.Max(b.args), "KEYS[k + %d]", "ARGV[a + %d]")
-	b.text = fmt.Sprintf(batchText, functions.String(), counts.String(), keys, given)
+	common := "none"
+	if b.all > 0 {
+		common = list(numbered("ALL%d", b.all)) + " = " + list(numbered("ARGV[%d]", b.all))
+	}
+	given := list(numbered("KEYS[k + %d]", keys), numbered("ARGV[a + %d]", slices.Max(b.args)))
+	b.text = fmt.Sprintf(batchText, common, functions.String(), counts.String(), b.all+1, keys, given)
 	b.hash = redis.NewScript(b.text).Hash()
 	return b
 }
 
-// parameters lists keys and arguments, each as its form has it.
-func parameters(keys, args int, key, arg string) string {
-	list := make([]string, 0, keys+args)
-	for i := range keys {
-		list = append(list, fmt.Sprintf(key, i+1))
+// numbered gives a form with the numbers from 1 to n.
+func numbered(form string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprintf(form, i+1)
 	}
-	for i := range args {
-		list = append(list, fmt.Sprintf(arg, i+1))
-	}
-	return strings.Join(list, ", ")
+	return all
 }
+
+func list(parts ...[]string) string { return strings.Join(slices.Concat(parts...), ", ") }
 
 // Has reports whether a script is part of the batch.
 func (b *Batch) Has(name string) bool { return b.index[name] != 0 }
 
-// Run runs the items in one round trip. An answer's error is that of its item alone, or that of the round trip.
-func (b *Batch) Run(ctx context.Context, client *redis.Client, items []Item, answers []Answer[any]) {
-	command := make([]any, 0, 3+len(items)*(b.keys+1+slices.Max(b.args)))
+// Run runs the items, with what all of them have in common, in one round trip. An answer's error is that of its item alone,
+// or that of the round trip.
+func (b *Batch) Run(ctx context.Context, client *redis.Client, all []string, items []Item, answers []Answer[any]) {
+	if len(all) != b.all {
+		panic(fmt.Sprintf("node: a batch was given %d arguments for all of its items", len(all)))
+	}
+	command := make([]any, 0, 3+len(all)+len(items)*(b.keys+1+slices.Max(b.args)))
 	command = append(command, "evalsha", b.hash, b.keys*len(items))
 	for _, item := range items {
 		command = appendTexts(command, item.Keys)
 	}
+	command = appendTexts(command, all)
 	for _, item := range items {
 		script := b.index[item.Script]
 		if len(item.Keys) != b.keys || len(item.Args) != b.args[script-1] { // the next items would be taken for something else

@@ -7,5 +7,6 @@ if redis.call('HGET', KEYS[2], 'e') ~= ARGV[5] then return {'EPOCH'} end
 local n = tonumber(ARGV[2])
 if n <= (tonumber(k[2]) or 0) then return {'OVERTAKEN'} end
 if n <= (tonumber(k[4]) or 0) then return {'FENCED'} end
-redis.call('HSET', KEYS[1], 's', ARGV[1], 'n', ARGV[2], 't', ARGV[3], 'v', ARGV[4])
+redis.call('HSET', KEYS[1], 'n', ARGV[2], 't', ARGV[3], 'v', ARGV[4])
+if k[1] ~= ARGV[1] then redis.call('HSET', KEYS[1], 's', ARGV[1]) end
 return 0
