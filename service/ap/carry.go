@@ -40,18 +40,16 @@ func carryKeys(ctx context.Context, from, to *redis.Client, bucket int, keys []s
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return fmt.Errorf("reading registers for the peer: %w", err)
 	}
-	var names []string
-	var args []any
+	var items []item
 	for i, key := range keys {
 		if r := texts(registers[i].Val()); len(r) == 3 && r[0] != "" { // else somebody deleted it by hand
-			names = append(names, layout.APRegisters(bucket)+key)
-			args = append(args, r[0], r[1], r[2])
+			items = append(items, newItem(key, r[0], r[1], r[2]))
 		}
 	}
-	if len(names) == 0 {
+	if len(items) == 0 {
 		return nil
 	}
-	if err := to.Eval(ctx, mergeText, names, args...).Err(); err != nil {
+	if err := to.Eval(ctx, mergeText, []string{layout.APDirty(bucket)}, pack(items, true)).Err(); err != nil {
 		return fmt.Errorf("writing registers to the peer: %w", err)
 	}
 	return nil

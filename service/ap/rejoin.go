@@ -213,7 +213,7 @@ func (r *rejoin) move(ctx context.Context, from, to *node.Incarnation, keys []st
 	ctx, cancel := context.WithTimeout(ctx, r.store.config.Timeout)
 	defer cancel()
 	r.copied += int64(len(keys))
-	return merge(ctx, to, items)
+	return merge(ctx, to, bundles(items))
 }
 
 // read gives fields of registers, in one round trip.

@@ -5,24 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"captop/service/layout"
 	"captop/service/node"
 )
 
 const (
 	// batchKeys bounds what one script does, batchBytes what is taken from one bucket at a time, and takeBuckets how many
 	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
-	// Twice as many keys make a catch-up a fifth faster, and a request meanwhile waits for half as long again.
-	batchKeys   = 32
+	batchKeys   = 64
 	batchBytes  = 256 << 10
-	takeBuckets = 2
+	takeBuckets = 1
 	// handKeys and handBytes bound what waits to be handed over.
 	handKeys  = 4096
 	handBytes = 4 << 20
@@ -42,27 +37,29 @@ const (
 // the instance that wrote it is) is taken from the node: every instance could, and the one with the lease does. Two at a
 // time, or one that stops anywhere, do no harm: a merge may be repeated and may come late.
 type flow struct {
-	store  *Store
-	from   side
-	holder string
-	dirty  atomic.Uint64 // bit b: bucket b may have marks that are old
-	marked atomic.Int64  // when a mark was last made or found, Unix microseconds
-	wake   chan struct{}
+	store   *Store
+	from    side
+	holder  string
+	dirty   atomic.Uint64 // bit b: bucket b may have marks that are old
+	marked  atomic.Int64  // when a mark was last made or found, Unix microseconds
+	wake    chan struct{} // there may be something to take
+	written chan struct{} // there is something to hand over
 
 	mu      sync.Mutex
 	handed  []item // written by this instance, not carried yet
 	bytes   int    // of these
 	failing bool   // nothing can be handed over now
 
-	// Used by run alone.
+	// Used by turn alone.
 	held     bool
 	renewAt  time.Time
 	asofNext time.Time
-	spare    []item
+
+	spare []item // used by carryHanded alone
 }
 
 func newFlow(s *Store, from side, holder string) *flow {
-	return &flow{store: s, from: from, holder: holder, wake: make(chan struct{}, 1)}
+	return &flow{store: s, from: from, holder: holder, wake: make(chan struct{}, 1), written: make(chan struct{}, 1)}
 }
 
 // handOver takes what this instance has just written, by its clock at a time (microseconds). Where there is too much, the
@@ -76,9 +73,8 @@ func (f *flow) handOver(x item, now int64) {
 		f.bytes += len(x.value)
 	}
 	f.mu.Unlock()
-	if taken {
-		f.rouse()
-	} else {
+	rouse(f.written)
+	if !taken {
 		f.found(1 << x.bucket)
 	}
 }
@@ -90,12 +86,12 @@ func (f *flow) found(buckets uint64) {
 	}
 	f.dirty.Or(buckets)
 	f.marked.Store(f.store.config.Now().UnixMicro())
-	f.rouse()
+	rouse(f.wake)
 }
 
-func (f *flow) rouse() {
+func rouse(who chan<- struct{}) {
 	select {
-	case f.wake <- struct{}{}:
+	case who <- struct{}{}:
 	default:
 	}
 }
@@ -103,37 +99,42 @@ func (f *flow) rouse() {
 // lastDirty is when a mark was last made or found.
 func (f *flow) lastDirty() time.Time { return time.UnixMicro(f.marked.Load()) }
 
-// run works until ctx ends, and then hands the lease back.
+// run carries until ctx ends, and then hands the lease back. What this instance writes does not wait for what was marked
+// long ago, of which there may be a million keys.
 func (f *flow) run(ctx context.Context) {
-	pause := time.Duration(0)
 	ticker := time.NewTicker(f.store.slow * leaseRenew)
 	defer ticker.Stop()
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-f.wake:
-		case <-ticker.C:
-		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(max(pause, gather)):
-		}
-		if err := f.turn(ctx); err != nil {
-			pause = min(max(2*pause, pollEvery), backoffMax)
-		} else {
-			pause = 0
-		}
-	}
+	var hand sync.WaitGroup
+	hand.Go(func() { f.repeat(ctx, f.written, nil, gather, f.carryHanded) })
+	f.repeat(ctx, f.wake, ticker.C, 0, f.turn)
+	hand.Wait()
 	f.release()
 }
 
-// turn carries what was handed over, renews the lease, and takes what is dirty if it is held.
-func (f *flow) turn(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, f.store.config.Timeout)
-	defer cancel()
-	if err := f.carryHanded(ctx); err != nil {
-		return err
+// repeat works a moment after there is something to do, until ctx ends; behind a failure it waits longer and longer.
+func (f *flow) repeat(ctx context.Context, wake <-chan struct{}, tick <-chan time.Time, moment time.Duration, work func(context.Context) error) {
+	for pause := moment; ctx.Err() == nil; {
+		select {
+		case <-ctx.Done():
+		case <-wake:
+		case <-tick:
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+		limited, cancel := context.WithTimeout(ctx, f.store.config.Timeout)
+		if err := work(limited); err != nil {
+			pause = min(max(2*pause, pollEvery), backoffMax)
+		} else {
+			pause = moment
+		}
+		cancel()
 	}
+}
+
+// turn renews the lease, and takes what is dirty if it is held.
+func (f *flow) turn(ctx context.Context) error {
 	source, err := f.store.nodes[f.from].Current(ctx)
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func (f *flow) turn(ctx context.Context) error {
 
 // carryHanded carries what this instance wrote. What fails is left to its marks.
 func (f *flow) carryHanded(ctx context.Context) error {
-	reachable := f.store.nodes[f.from.peer()].State().Reachable
+	reachable := f.store.nodes[f.from.peer()].Standing().Reachable
 	f.mu.Lock()
 	items := f.handed
 	f.handed, f.bytes = f.spare[:0], 0
@@ -194,7 +195,7 @@ func (f *flow) carryItems(ctx context.Context, items []item) error {
 	if err != nil {
 		return err
 	}
-	if err := merge(ctx, target, items); err != nil {
+	if err := merge(ctx, target, bundles(items)); err != nil {
 		return fmt.Errorf("merging into the peer: %w", err)
 	}
 	if _, err := pipelined(ctx, source, clearing(items)); err != nil {
@@ -243,20 +244,6 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 	return err
 }
 
-// item is a register to write or to carry.
-type item struct {
-	key, at, origin, value string
-	bucket                 int   // of the key
-	taken                  int64 // the source's clock when it was as it is here, microseconds
-}
-
-func newItem(key, at, origin, value string) item {
-	return item{key: key, at: at, origin: origin, value: value, bucket: layout.Bucket(key)}
-}
-
-// register is the name of its hash.
-func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
-
 // carry takes the oldest marks of the buckets, merges them into the target, and clears them: half of the buckets beside
 // the other half, so that no node waits for the other.
 func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
@@ -270,149 +257,25 @@ func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buck
 // carrySome carries a few buckets at a time: no node is kept from its other callers for long. What is done with goes to
 // the source together with the question for what comes next.
 func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
-	var items []item
-	for buckets != 0 || len(items) > 0 {
+	var taken []bundle
+	for buckets != 0 || len(taken) > 0 {
 		var some uint64
 		for ; buckets != 0 && bits.OnesCount64(some) < takeBuckets; buckets &= buckets - 1 {
 			some |= buckets & -buckets
 		}
 		var err error
-		if items, err = clearAndTake(ctx, source, items, some); err != nil {
+		if taken, err = clearAndTake(ctx, source, taken, some); err != nil {
 			return fmt.Errorf("clearing marks and taking what is dirty: %w", err)
 		}
-		if err := merge(ctx, target, items); err != nil {
+		if err := merge(ctx, target, taken); err != nil {
 			return fmt.Errorf("merging into the peer: %w", err)
 		}
 		// There may be more in these, or writes that came meanwhile; the first bucket without marks ends it.
 		var more uint64
-		for _, x := range items {
-			more |= 1 << x.bucket
+		for _, b := range taken {
+			more |= 1 << b.bucket
 		}
 		f.found(more)
 	}
 	return nil
-}
-
-// clearAndTake clears the marks of items that are done, and takes the oldest that are dirty in the buckets.
-func clearAndTake(ctx context.Context, source *node.Incarnation, done []item, buckets uint64) ([]item, error) {
-	calls := clearing(done)
-	cleared := len(calls)
-	var asked []int
-	for left := buckets; left != 0; left &= left - 1 {
-		b := bits.TrailingZeros64(left)
-		asked = append(asked, b)
-		calls = append(calls, scriptCall{takeScript, []string{layout.APDirty(b)}, []any{batchKeys, batchBytes, layout.APRegisters(b)}})
-	}
-	replies, err := pipelined(ctx, source, calls)
-	if err != nil {
-		return nil, err
-	}
-	var items []item
-	for i, reply := range replies[cleared:] {
-		if items, err = readTaken(items, asked[i], reply); err != nil {
-			return nil, err
-		}
-	}
-	return items, nil
-}
-
-func readTaken(items []item, bucket int, reply any) ([]item, error) {
-	parts, ok := reply.([]any)
-	if !ok || len(parts)%4 != 1 {
-		return nil, fmt.Errorf("unexpected answer %T of %d parts", reply, len(parts))
-	}
-	x := texts(parts)
-	clock := number(x[0])
-	for x = x[1:]; len(x) > 0; x = x[4:] {
-		items = append(items, item{x[0], x[1], x[2], x[3], bucket, clock})
-	}
-	return items, nil
-}
-
-// merge applies items at the target, last writer wins.
-func merge(ctx context.Context, target *node.Incarnation, items []item) error {
-	var calls []scriptCall
-	for some := range slices.Chunk(items, batchKeys) {
-		keys, args := make([]string, 0, len(some)), make([]any, 0, 3*len(some))
-		for i := range some {
-			x := &some[i] // as an argument a string itself would be copied to the heap
-			keys, args = append(keys, x.register()), append(args, &x.at, &x.origin, &x.value)
-		}
-		calls = append(calls, scriptCall{mergeScript, keys, args})
-	}
-	_, err := pipelined(ctx, target, calls)
-	return err
-}
-
-// clearing puts items in the order of their buckets, and gives the calls that clear their marks.
-func clearing(items []item) []scriptCall {
-	slices.SortFunc(items, func(a, b item) int { return a.bucket - b.bucket })
-	var calls []scriptCall
-	for some := range slices.Chunk(items, batchKeys) {
-		call := scriptCall{script: clearScript, args: make([]any, 0, 6*len(some))}
-		for len(some) > 0 {
-			bucket, n := some[0].bucket, 1
-			for n < len(some) && some[n].bucket == bucket {
-				n++
-			}
-			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), appendMarks(call.args, bucket, some[:n])
-			some = some[n:]
-		}
-		calls = append(calls, call)
-	}
-	return calls
-}
-
-// appendMarks adds what the script is told of the items of one bucket. Of the times at which they were taken the first
-// stands for all: that makes a mark older at most, and so a bound larger.
-func appendMarks(args []any, bucket int, items []item) []any {
-	taken := items[0].taken
-	for _, x := range items {
-		taken = min(taken, x.taken)
-	}
-	args = append(args, layout.APRegisters(bucket), taken, len(items))
-	for i := range items {
-		x := &items[i]
-		args = append(args, &x.key, &x.at, &x.origin)
-	}
-	return args
-}
-
-// scriptCall is one call of a script.
-type scriptCall struct {
-	script *redis.Script
-	keys   []string
-	args   []any
-}
-
-// pipelined runs several scripts in one round trip, and once more where the node did not know one: all of them may be
-// repeated.
-func pipelined(ctx context.Context, inc *node.Incarnation, calls []scriptCall) ([]any, error) {
-	if len(calls) == 0 {
-		return nil, nil
-	}
-	replies := make([]any, len(calls))
-	run := func(send func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd) error {
-		return inc.Do(ctx, func(client *redis.Client) error {
-			commands := make([]*redis.Cmd, len(calls))
-			pipe := client.Pipeline()
-			for i, call := range calls {
-				commands[i] = send(pipe, call)
-			}
-			_, err := pipe.Exec(ctx)
-			for i, command := range commands {
-				replies[i] = command.Val()
-			}
-			return err
-		})
-	}
-	err := run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
-		return call.script.EvalSha(ctx, pipe, call.keys, call.args...)
-	})
-	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		err = run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
-			return call.script.Eval(ctx, pipe, call.keys, call.args...)
-		})
-	}
-	return replies, err
 }

@@ -22,11 +22,11 @@ type pair struct {
 	timeout time.Duration // of a request
 }
 
-func newPair(t testing.TB) *pair {
+func newPair(t testing.TB, args ...string) *pair {
 	t.Helper()
 	p := &pair{openFor: 200 * time.Millisecond, timeout: testTimeout}
 	for i := range p.servers {
-		p.servers[i] = nodetest.Start(t)
+		p.servers[i] = nodetest.Start(t, args...)
 		p.links[i] = nodetest.NewLink(t, p.servers[i].Addr())
 		p.urls[i] = p.links[i].URL()
 	}

@@ -1,17 +1,15 @@
 -- Clears the marks of registers that the peer has, unless they were written again since they were taken: then the
 -- oldest write that the peer lacks is younger than the taking.
--- KEYS: dirty sets of buckets. ARGV, for each: the prefix of its registers, this node's clock when they were taken, and
--- how many; then of each of these its key, stamp, and origin.
+-- KEYS: dirty sets of buckets. ARGV, for each: this node's clock when they were taken, and the registers, packed: name,
+-- stamp, origin, and a value that does not count.
 local call = redis.call
-local at = 1
-for _, dirty in ipairs(KEYS) do
-  local prefix, taken, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+for i, dirty in ipairs(KEYS) do
+  local taken, x = ARGV[2 * i - 1], cmsgpack.unpack(ARGV[2 * i])
   local carried = {}
-  at = at + 3
-  for _ = 1, count do
-    local key = ARGV[at]
-    local register = prefix .. key
-    if call('HGET', register, 't') == ARGV[at + 1] and call('HGET', register, 'o') == ARGV[at + 2] then
+  for j = 1, #x, 4 do
+    local register = x[j]
+    local key = register:sub(#dirty + 2) -- ap:{7}k:KEY has its marks in ap:{7}d
+    if call('HGET', register, 't') == x[j + 1] and call('HGET', register, 'o') == x[j + 2] then
       carried[#carried + 1] = key
     else
       local score = call('ZSCORE', dirty, key)
@@ -19,7 +17,6 @@ for _, dirty in ipairs(KEYS) do
         call('ZADD', dirty, taken, key)
       end
     end
-    at = at + 3
   end
   if #carried > 0 then
     call('ZREM', dirty, unpack(carried))

@@ -1,12 +1,13 @@
 -- Last writer wins: takes over each register that is newer than what is here. Says how many were.
--- KEYS: registers. ARGV: stamp, origin, value for each. Stamps are compared as in write.lua.
+-- KEYS: any key of their slot. ARGV: the registers, packed: name, stamp, origin, value of each. Stamps are compared as in
+-- write.lua.
 local call = redis.call
-local taken = 0
-for i, key in ipairs(KEYS) do
-  local t, o = ARGV[3 * i - 2], ARGV[3 * i - 1]
-  local st = call('HGET', key, 't')
-  if not st or #st < #t or #st == #t and (st < t or st == t and tonumber(call('HGET', key, 'o')) < tonumber(o)) then
-    call('HSET', key, 't', t, 'o', o, 'v', ARGV[3 * i])
+local taken, x = 0, cmsgpack.unpack(ARGV[1])
+for i = 1, #x, 4 do
+  local register, t, o = x[i], x[i + 1], x[i + 2]
+  local stored = call('HGET', register, 't')
+  if not stored or #stored < #t or #stored == #t and (stored < t or stored == t and tonumber(call('HGET', register, 'o')) < tonumber(o)) then
+    call('HSET', register, 't', t, 'o', o, 'v', x[i + 3])
     taken = taken + 1
   end
 end

@@ -1,0 +1,157 @@
+package ap
+
+import (
+	"context"
+	"fmt"
+	"math/bits"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/tinylib/msgp/msgp"
+
+	"captop/service/layout"
+	"captop/service/node"
+)
+
+// item is a register to write or to carry.
+type item struct {
+	key, at, origin, value string
+	bucket                 int   // of the key
+	taken                  int64 // the source's clock when it was as it is here, microseconds
+}
+
+func newItem(key, at, origin, value string) item {
+	return item{key: key, at: at, origin: origin, value: value, bucket: layout.Bucket(key)}
+}
+
+// register is the name of its hash.
+func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
+
+// bundle is registers on their way, as one argument of the scripts: a MessagePack array of name, stamp, origin and value
+// of each. A node packs and unpacks one in less time than it reads so many arguments, and what one node took goes to the
+// other as it is.
+type bundle struct {
+	bucket int   // of one of them
+	taken  int64 // as that of an item
+	packed string
+}
+
+// pack makes the text of a bundle. Clearing marks takes no values.
+func pack(items []item, values bool) string {
+	packed := msgp.AppendArrayHeader(make([]byte, 0, 256*len(items)), uint32(4*len(items)))
+	for _, x := range items {
+		packed = msgp.AppendString(packed, x.register())
+		packed = msgp.AppendString(packed, x.at)
+		packed = msgp.AppendString(packed, x.origin)
+		if !values {
+			x.value = ""
+		}
+		packed = msgp.AppendString(packed, x.value)
+	}
+	return string(packed)
+}
+
+// bundles are those of items of any bucket.
+func bundles(items []item) (all []bundle) {
+	for some := range slices.Chunk(items, batchKeys) {
+		all = append(all, bundle{bucket: some[0].bucket, packed: pack(some, true)})
+	}
+	return all
+}
+
+// merge applies bundles at the target, last writer wins.
+func merge(ctx context.Context, target *node.Incarnation, all []bundle) error {
+	calls := make([]scriptCall, len(all))
+	for i := range all {
+		calls[i] = scriptCall{mergeScript, []string{layout.APDirty(all[i].bucket)}, []any{&all[i].packed}}
+	}
+	_, err := pipelined(ctx, target, calls)
+	return err
+}
+
+// clearing puts items in the order of their buckets, and gives the calls that clear their marks. Of the times at which those
+// of a bucket were taken the first stands for all: that makes a mark older at most, and so a bound larger.
+func clearing(items []item) (calls []scriptCall) {
+	slices.SortFunc(items, func(a, b item) int { return a.bucket - b.bucket })
+	for some := range slices.Chunk(items, batchKeys) {
+		call := scriptCall{script: clearScript}
+		for len(some) > 0 {
+			bucket, taken, n := some[0].bucket, some[0].taken, 1
+			for ; n < len(some) && some[n].bucket == bucket; n++ {
+				taken = min(taken, some[n].taken)
+			}
+			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), append(call.args, taken, pack(some[:n], false))
+			some = some[n:]
+		}
+		calls = append(calls, call)
+	}
+	return calls
+}
+
+// clearAndTake clears the marks of bundles that are done, and takes the oldest registers that are dirty in the buckets.
+func clearAndTake(ctx context.Context, source *node.Incarnation, done []bundle, buckets uint64) (taken []bundle, err error) {
+	var calls []scriptCall
+	for i := range done {
+		calls = append(calls, scriptCall{clearScript, []string{layout.APDirty(done[i].bucket)}, []any{done[i].taken, &done[i].packed}})
+	}
+	var asked []int
+	for left := buckets; left != 0; left &= left - 1 {
+		b := bits.TrailingZeros64(left)
+		asked = append(asked, b)
+		calls = append(calls, scriptCall{takeScript, []string{layout.APDirty(b)}, []any{batchKeys, batchBytes, layout.APRegisters(b)}})
+	}
+	replies, err := pipelined(ctx, source, calls)
+	if err != nil {
+		return nil, err
+	}
+	for i, reply := range replies[len(done):] {
+		parts, ok := reply.([]any)
+		if !ok || len(parts) != 2 {
+			return nil, fmt.Errorf("unexpected answer %v of the script that takes registers", reply)
+		}
+		clock, _ := parts[0].(int64)
+		if packed, _ := parts[1].(string); packed != "" {
+			taken = append(taken, bundle{asked[i], clock, packed})
+		}
+	}
+	return taken, nil
+}
+
+// scriptCall is one call of a script.
+type scriptCall struct {
+	script *redis.Script
+	keys   []string
+	args   []any
+}
+
+// pipelined runs several scripts in one round trip, and once more where the node did not know one: all of them may be
+// repeated.
+func pipelined(ctx context.Context, inc *node.Incarnation, calls []scriptCall) ([]any, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	replies := make([]any, len(calls))
+	run := func(send func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd) error {
+		return inc.Do(ctx, func(client *redis.Client) error {
+			commands := make([]*redis.Cmd, len(calls))
+			pipe := client.Pipeline()
+			for i, call := range calls {
+				commands[i] = send(pipe, call)
+			}
+			_, err := pipe.Exec(ctx)
+			for i, command := range commands {
+				replies[i] = command.Val()
+			}
+			return err
+		})
+	}
+	err := run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
+		return call.script.EvalSha(ctx, pipe, call.keys, call.args...)
+	})
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		err = run(func(pipe redis.Pipeliner, call scriptCall) *redis.Cmd {
+			return call.script.Eval(ctx, pipe, call.keys, call.args...)
+		})
+	}
+	return replies, err
+}
