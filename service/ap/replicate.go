@@ -15,9 +15,9 @@ import (
 const (
 	// batchKeys bounds what one script does, batchBytes what is taken from one bucket at a time, and takeBuckets how many
 	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
-	batchKeys   = 64
+	batchKeys   = 32
 	batchBytes  = 256 << 10
-	takeBuckets = 1
+	takeBuckets = 2
 	// handKeys and handBytes bound what waits to be handed over.
 	handKeys  = 4096
 	handBytes = 4 << 20
