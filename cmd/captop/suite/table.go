@@ -44,7 +44,8 @@ func (s *stage) table(rows []*row) string {
 	return b.String()
 }
 
-const notes = "- Latencies are as the closed loop has them: medians over the rounds. Ratios are formed round by round: median (least to largest).\n" +
+const notes = "- Latencies are as the closed loop has them: medians over the rounds. Ratios are formed round by round: median (least to largest);\n" +
+	"  the rows stand in the order in which they are measured, with the bare server between those that are compared with it.\n" +
 	"- Writes are compared with the bare server that reads a body, reads with the one that gets none.\n" +
 	"- redis-benchmark sends what MONITOR shows the services send, one script a request, to one node: writes with a new key each\n" +
 	"  time (a stamp or a promise is good once), reads from the pair's own keys. CP needs prepare at one node and commit at the\n" +
