@@ -40,10 +40,13 @@ func TestCacheUnderFaults(t *testing.T) {
 		}
 		return &instance{cached, []*Store{s}}
 	})
+	c.anywhere = true
 	c.run(length, c.fault)
 	c.finish()
-	if c.cached.Load() < c.reads.Load()/20 {
-		t.Errorf("%d of %d reads were answered from memory", c.cached.Load(), c.reads.Load())
+	t.Logf("%d of %d reads were answered from memory", c.cached.Load(), c.reads.Load())
+	// Some two in five are. In a second that a node hangs for there are a few reads, all of them slow.
+	if reads := c.reads.Load(); reads > 200 && c.cached.Load() < reads/20 {
+		t.Error("that is too few to have tested anything")
 	}
 }
 
@@ -111,6 +114,7 @@ type chaos struct {
 	start     func(name string) *instance
 	least     int           // faults, however long they take
 	pause     time.Duration // of a client between requests, at most
+	anywhere  bool          // reads name no node: one that does is not answered from memory, and waits for a node that hangs
 	mayRefuse bool          // a group that a slow machine takes for broken has no majority for a while
 	refused   atomic.Int64
 	instances [chaosInstances]atomic.Pointer[instance]
@@ -250,7 +254,10 @@ func (c *chaos) write(s service.Store, k int) {
 }
 
 func (c *chaos) read(s service.Store, k int) {
-	options := service.ReadOptions{Node: []string{"", service.G1, service.G2}[rand.IntN(3)]}
+	var options service.ReadOptions
+	if !c.anywhere {
+		options.Node = []string{"", service.G1, service.G2}[rand.IntN(3)]
+	}
 	begun := time.Now()
 	v, err := s.Read(context.Background(), chaosKey(k), options)
 	if err != nil {
