@@ -204,7 +204,7 @@ func (d showJob) view(width int, s seen) (string, []string) {
 	} else {
 		lines = append(lines, outcome(t, theme.OK, "DONE in "+cell.Span(j.ended.Sub(j.started)), j.proof, width)...)
 	}
-	return j.action.Name, append(lines, "", t.Key.Render("enter")+t.Dim.Render(" closes; any other key does what it does"))
+	return j.action.Name, append(lines, "", t.Key.Render("enter esc q")+t.Dim.Render(" close; any other key does what it does"))
 }
 
 // outcome is a badge with the text below it.
