@@ -73,7 +73,7 @@ func (f *flow) handOver(x item, now int64) {
 		f.bytes += len(x.value)
 	}
 	f.mu.Unlock()
-	rouse(f.written)
+	rouse(f.written) // where nothing was taken, too: that is how it notices that the peer is back
 	if !taken {
 		f.found(1 << x.bucket)
 	}

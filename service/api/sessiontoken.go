@@ -112,10 +112,10 @@ func readMemory(from []byte) (m memory, ok bool) {
 // signer makes and checks what only those can who know a secret. Safe for concurrent use.
 type signer struct{ free sync.Pool } // of *keyed
 
-// keyed is a keyed hash with room for what goes in and comes out: to set one up costs as much as to use it.
+// keyed is a keyed hash with room for what goes in: to set one up costs as much as to use it.
 type keyed struct {
 	hash.Hash
-	in, out []byte
+	in []byte
 }
 
 func newSigner(secret []byte) *signer {
@@ -126,27 +126,26 @@ func newSigner(secret []byte) *signer {
 const keyPurpose = "key "
 
 // hash stands for a key in tokens and in Redis, which then do not tell it.
-func (s *signer) hash(key string) (short keyHash) {
-	k := s.free.Get().(*keyed)
-	defer s.free.Put(k)
-	k.in = append(append(k.in[:0], keyPurpose...), key...)
-	copy(short[:], k.sum())
-	return short
+func (s *signer) hash(key string) keyHash {
+	sum := sign(s, keyPurpose, key)
+	return keyHash(sum[:])
 }
 
-func (s *signer) signature(text []byte) (signature [signatureBytes]byte) {
-	k := s.free.Get().(*keyed)
-	defer s.free.Put(k)
-	k.in = append(k.in[:0], text...)
-	copy(signature[:], k.sum())
-	return signature
+func (s *signer) signature(text []byte) [signatureBytes]byte {
+	sum := sign(s, "", text)
+	return [signatureBytes]byte(sum[:])
 }
 
-func (k *keyed) sum() []byte {
+// sign gives the keyed hash of a text of one purpose.
+func sign[T string | []byte](s *signer, purpose string, text T) (sum [sha256.Size]byte) {
+	k := s.free.Get().(*keyed)
+	defer s.free.Put(k)
+	k.in = append(append(k.in[:0], purpose...), text...)
 	k.Reset()
 	_, _ = k.Write(k.in)
-	k.out = k.Sum(k.out[:0])
-	return k.out
+	k.in = k.Sum(k.in[:0])
+	copy(sum[:], k.in)
+	return sum
 }
 
 var tokenText = base64.RawURLEncoding

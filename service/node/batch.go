@@ -38,8 +38,7 @@ const each = "\n-- Each:\n"
 // errors). A script with fewer arguments than others is called with some of the next item's, which it does not take.
 const batchText = `local call = redis.call
 local time = call('TIME')
-local %s
-local scripts, counts = {
+%slocal scripts, counts = {
 %s}, { %s }
 local replies, k, a = {}, 0, %d
 for i = 1, #KEYS / %d do
@@ -88,9 +87,9 @@ func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 			list(numbered("KEYS%d", keys), numbered("ARGV%d", args)), body)
 		fmt.Fprintf(&counts, "%d, ", args)
 	}
-	common := "none"
+	common := ""
 	if b.all > 0 {
-		common = list(numbered("ALL%d", b.all)) + " = " + list(numbered("ARGV[%d]", b.all))
+		common = "local " + list(numbered("ALL%d", b.all)) + " = " + list(numbered("ARGV[%d]", b.all)) + "\n"
 	}
 	given := list(numbered("KEYS[k + %d]", keys), numbered("ARGV[a + %d]", slices.Max(b.args)))
 	b.text = fmt.Sprintf(batchText, common, functions.String(), counts.String(), b.all+1, keys, given)

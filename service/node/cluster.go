@@ -298,12 +298,6 @@ func (c *cluster) state(bucket int) service.NodeState {
 	return c.named(worst)
 }
 
-// standing is that of the member that owns a bucket.
-func (c *cluster) standing(bucket int) Standing {
-	state := c.state(bucket)
-	return Standing{Reachable: state.Reachable, Closed: state.Breaker.State == service.BreakerClosed, RunID: state.RunID}
-}
-
 func (c *cluster) named(state service.NodeState) service.NodeState {
 	state.Name, state.Breaker.Node = c.config.Name, c.config.Name
 	return state

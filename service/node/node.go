@@ -124,7 +124,11 @@ type Standing struct {
 // Standing tells whether the node can be asked, without I/O.
 func (n *Node) Standing() Standing {
 	if n.cluster != nil {
-		return n.cluster.standing(n.bucket)
+		owner, err := n.cluster.owner(n.bucket)
+		if err != nil {
+			return Standing{Closed: true} // there is no breaker, either
+		}
+		return owner.Standing()
 	}
 	standing := n.health.standing()
 	if inc := n.peek(); inc != nil {
