@@ -31,7 +31,7 @@ func newLogger(s settings, out io.Writer) (*slog.Logger, func() error) {
 		options.ReplaceAttr = pseudonyms([]byte(s.SecretKey))
 	}
 	behind := newLogWriter(out)
-	return slog.New(slog.NewJSONHandler(behind, options)), func() error { return errors.Join(behind.Close(), closeFile()) }
+	return slog.New(newLineHandler(behind, options)), func() error { return errors.Join(behind.Close(), closeFile()) }
 }
 
 // pseudonyms replaces what is about people by a keyed hash: the same key of a person has the same pseudonym on every

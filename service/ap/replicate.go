@@ -23,6 +23,10 @@ const (
 	handBytes = 4 << 20
 	// gather is how long a carrier lets writes come together.
 	gather = 3 * time.Millisecond
+	// clearAfter is how long the marks of what was handed over may stay, and clearKeys how many: to clear many of one bucket
+	// costs a node little more than to clear one. Each seems to be behind for as long as its mark is there.
+	clearAfter = 20 * time.Millisecond
+	clearKeys  = 512
 	// leaseFor is how long a direction may stay without a carrier when its holder dies.
 	leaseFor   = time.Second
 	leaseRenew = leaseFor / 3
@@ -55,7 +59,11 @@ type flow struct {
 	renewAt  time.Time
 	asofNext time.Time
 
-	spare []item // used by carryHanded alone
+	// Used by carryHanded alone.
+	spare    []item
+	merged   []item // the peer has them, their marks are still there; without values
+	mergedAt time.Time
+	into     *node.Incarnation // the run of the peer that took them
 }
 
 func newFlow(s *Store, from side, holder string) *flow {
@@ -160,7 +168,8 @@ func (f *flow) turn(ctx context.Context) error {
 	return nil
 }
 
-// carryHanded carries what this instance wrote. What fails is left to its marks.
+// carryHanded carries what this instance wrote, and clears the marks of what was carried a while ago. What fails is left to
+// its marks.
 func (f *flow) carryHanded(ctx context.Context) error {
 	reachable := f.store.nodes[f.from.peer()].Standing().Reachable
 	f.mu.Lock()
@@ -168,37 +177,67 @@ func (f *flow) carryHanded(ctx context.Context) error {
 	f.handed, f.bytes = f.spare[:0], 0
 	f.failing = f.failing && !reachable
 	f.mu.Unlock()
-	if f.spare = items[:0]; len(items) == 0 {
+	f.spare = items[:0]
+	if len(items) > 0 {
+		err := f.mergeHanded(ctx, items)
+		f.mu.Lock()
+		f.failing = err != nil
+		f.mu.Unlock()
+		f.leave(items, err)
+		clear(items)
+		if err != nil {
+			return err
+		}
+	}
+	if len(f.merged) == 0 || len(f.merged) < clearKeys && time.Since(f.mergedAt) < clearAfter {
 		return nil
 	}
-	err := f.carryItems(ctx, items)
-	f.mu.Lock()
-	f.failing = err != nil
-	f.mu.Unlock()
-	if err != nil {
-		var buckets uint64
-		for _, x := range items {
-			buckets |= 1 << x.bucket
-		}
-		f.found(buckets)
-	}
-	clear(items)
+	err := f.clearMerged(ctx)
+	f.leave(f.merged, err)
+	f.merged = f.merged[:0]
 	return err
 }
 
-func (f *flow) carryItems(ctx context.Context, items []item) error {
-	target, err := f.store.nodes[f.from.peer()].Current(ctx)
-	if err != nil {
-		return err
+// leave leaves items to their marks where something failed.
+func (f *flow) leave(items []item, err error) {
+	if err == nil {
+		return
 	}
-	source, err := f.store.nodes[f.from].Current(ctx)
+	var buckets uint64
+	for _, x := range items {
+		buckets |= 1 << x.bucket
+	}
+	f.found(buckets)
+}
+
+func (f *flow) mergeHanded(ctx context.Context, items []item) error {
+	target, err := f.store.nodes[f.from.peer()].Current(ctx)
 	if err != nil {
 		return err
 	}
 	if err := merge(ctx, target, bundles(items)); err != nil {
 		return fmt.Errorf("merging into the peer: %w", err)
 	}
-	if _, err := pipelined(ctx, source, clearing(items)); err != nil {
+	if target != f.into {
+		f.merged, f.into = f.merged[:0], target // what another run has taken it may have lost
+	}
+	if len(f.merged) == 0 {
+		f.mergedAt = time.Now()
+		time.AfterFunc(clearAfter, func() { rouse(f.written) })
+	}
+	for _, x := range items {
+		x.value = ""
+		f.merged = append(f.merged, x)
+	}
+	return nil
+}
+
+func (f *flow) clearMerged(ctx context.Context) error {
+	source, err := f.store.nodes[f.from].Current(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := pipelined(ctx, source, clearing(f.merged)); err != nil {
 		return fmt.Errorf("clearing marks: %w", err)
 	}
 	return nil

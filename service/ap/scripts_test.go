@@ -51,7 +51,7 @@ func TestWriteScriptKeepsTheNewest(t *testing.T) {
 		{"late", stamp{now - 1, 9}, now, "newer"},
 		{"tie, lower origin", stamp{now, 4}, now, "newer"},
 		{"tie, same origin", stamp{now, 5}, now, "newer"},
-		{"tie, higher origin", stamp{now, 6}, now, "written"},
+		{"tie, higher origin", stamp{now, 6}, now, "newer"},
 		{"one microsecond later", stamp{now + 1, 0}, now, "written"}, // numbers this large need all their digits
 		{"clock far ahead", stamp{now + 3_600_000_000, 0}, now + 3_600_000_000, "ahead"},
 		{"clock far behind what is stored", stamp{now - 3_600_000_000, 0}, now - 3_600_000_000, "future"},

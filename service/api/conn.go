@@ -21,6 +21,9 @@ const (
 	// lingerTime is how long a client whose request was not read to its end may go on sending. A connection that is closed
 	// with something unread is reset, and a reset may overtake the answer.
 	lingerTime = 500 * time.Millisecond
+	// slack is how much sooner than it should a connection may be given up that nothing comes or goes on: to move a deadline
+	// costs as much as to read a header, and with every request both would have to.
+	slack = time.Second
 )
 
 // conn is a client's connection: its requests are read and answered one after the other.
@@ -34,6 +37,8 @@ type conn struct {
 	small   *bufio.Reader // in, before a long header came
 	out     *bufio.Writer
 	now     *exchange
+	readBy  time.Time // the deadlines that are set
+	writeBy time.Time
 }
 
 // A new connection counts as busy: who has just connected is about to ask.
@@ -101,7 +106,9 @@ func (c *conn) await(first bool) bool {
 	if c.in != c.small {
 		c.in, c.now = c.small, newExchange(c) // what waits holds no room for a long header
 	}
-	_ = c.SetReadDeadline(time.Now().Add(idleTimeout))
+	if by := time.Now().Add(idleTimeout); isOff(c.readBy, by) {
+		_ = c.SetReadDeadline(by)
+	}
 	c.state.Store(connIdle)
 	if c.closing.Load() {
 		return false
@@ -140,6 +147,23 @@ func (c *conn) linger() {
 
 // send writes an answer out, within the time that a slow reader has.
 func (c *conn) send(answer *fasthttp.Response) bool {
-	_ = c.SetWriteDeadline(time.Now().Add(c.server.options.Timeout + answerTimeout))
+	if by := time.Now().Add(c.server.options.Timeout + answerTimeout); isOff(c.writeBy, by) {
+		_ = c.SetWriteDeadline(by)
+	}
 	return answer.Write(c.out) == nil && c.out.Flush() == nil
+}
+
+// isOff reports whether a deadline that is set differs too much from the one that is wanted.
+func isOff(set, wanted time.Time) bool { return set.After(wanted) || wanted.Sub(set) > slack }
+
+// SetReadDeadline implements net.Conn.
+func (c *conn) SetReadDeadline(by time.Time) error {
+	c.readBy = by
+	return c.Conn.SetReadDeadline(by)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *conn) SetWriteDeadline(by time.Time) error {
+	c.writeBy = by
+	return c.Conn.SetWriteDeadline(by)
 }

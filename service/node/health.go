@@ -38,15 +38,16 @@ func (h *health) contacted(err error) {
 	if saysNothing(err) {
 		return
 	}
-	now := h.config.Now()
 	if !isFailure(err) {
 		if !h.reachable {
+			now := h.config.Now()
 			h.config.Logger.Info("PARTITION_END", "node", h.config.Name, "seconds", now.Sub(h.since).Seconds())
 			h.reachable, h.since, h.lastError = true, now, ""
 		}
 		h.row = 0
 		return
 	}
+	now := h.config.Now()
 	h.failures++
 	h.row++
 	h.lastError = err.Error()

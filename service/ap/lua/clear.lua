@@ -1,7 +1,8 @@
 -- Clears the marks of registers that the peer has, unless they were written again since they were taken: then the
--- oldest write that the peer lacks is younger than the taking.
+-- oldest write that the peer lacks is younger than the taking. A register with the same stamp is the same one: no write
+-- takes the place of another with its stamp (write.lua), and what a merge puts there the peer has.
 -- KEYS: dirty sets of buckets. ARGV, for each: this node's clock when they were taken, and the registers, packed: name,
--- stamp, origin, and a value that does not count.
+-- stamp, and an origin and a value that do not count.
 local call = redis.call
 for i, dirty in ipairs(KEYS) do
   local taken, x = ARGV[2 * i - 1], cmsgpack.unpack(ARGV[2 * i])
@@ -9,7 +10,7 @@ for i, dirty in ipairs(KEYS) do
   for j = 1, #x, 4 do
     local register = x[j]
     local key = register:sub(#dirty + 2) -- ap:{7}k:KEY has its marks in ap:{7}d
-    if call('HGET', register, 't') == x[j + 1] and call('HGET', register, 'o') == x[j + 2] then
+    if call('HGET', register, 't') == x[j + 1] then
       carried[#carried + 1] = key
     else
       local score = call('ZSCORE', dirty, key)

@@ -3,7 +3,7 @@
 -- instance's clock less the allowed skew, and the same with it added (all times in microseconds). Gives this node's clock
 -- where the write was taken; else a list: "ahead" and this node's clock, "future" or "newer" and the stored stamp.
 -- The stamp is never raised here: a command that arrives after its caller has given up must not become newer than
--- what was written since. Times are compared as text, the longer one being the later: to make numbers of them costs as much
+-- what was written since. Nor is a stored stamp taken over by the same of another origin: clear.lua counts on it. Times are compared as text, the longer one being the later: to make numbers of them costs as much
 -- as to store the write.
 local time = redis.call('TIME')
 local here, clock = string.format('%s%06d', time[1], time[2]), time[1] * 1000000 + time[2]
@@ -19,7 +19,7 @@ if t then
   if #t > #latest or #t == #latest and t > latest then
     return { 'future', t }
   end
-  if #t > #stamp or #t == #stamp and (t > stamp or t == stamp and tonumber(redis.call('HGET', KEYS[1], 'o')) >= tonumber(origin)) then
+  if #t > #stamp or #t == #stamp and t >= stamp then
     return { 'newer', t }
   end
 end
