@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,11 +12,10 @@ import (
 )
 
 const (
-	// batchKeys bounds what one script does, batchBytes what is taken from one bucket at a time, and takeBuckets how many
-	// buckets are taken from in one round trip; memory holds the product of these at worst, and one value each beyond it.
-	batchKeys   = 32
-	batchBytes  = 256 << 10
-	takeBuckets = 2
+	// batchKeys and batchBytes bound what one script does, and what is taken from one bucket at a time; a value may go beyond.
+	// A node serves nobody else meanwhile: with more keys a catch-up is hardly faster, and who writes waits twice as long.
+	batchKeys  = 40
+	batchBytes = 256 << 10
 	// handKeys and handBytes bound what waits to be handed over.
 	handKeys  = 4096
 	handBytes = 4 << 20
@@ -293,17 +291,15 @@ func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buck
 	return errors.Join(err, <-other)
 }
 
-// carrySome carries a few buckets at a time: no node is kept from its other callers for long. What is done with goes to
+// carrySome carries some of one bucket at a time: no node is kept from its other callers for long. What is done with goes to
 // the source together with the question for what comes next.
 func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
 	var taken []bundle
 	for buckets != 0 || len(taken) > 0 {
-		var some uint64
-		for ; buckets != 0 && bits.OnesCount64(some) < takeBuckets; buckets &= buckets - 1 {
-			some |= buckets & -buckets
-		}
+		next := buckets & -buckets
+		buckets &^= next
 		var err error
-		if taken, err = clearAndTake(ctx, source, taken, some); err != nil {
+		if taken, err = clearAndTake(ctx, source, taken, next); err != nil {
 			return fmt.Errorf("clearing marks and taking what is dirty: %w", err)
 		}
 		if err := merge(ctx, target, taken); err != nil {
