@@ -242,6 +242,13 @@ func TestWithoutRedisServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "app_cp writes again", func() bool { return write(stack, service.ModeCP) == nil })
+	if err := write(stack, service.ModeAP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what app_ap took comes to db_g2", func() bool {
+		value, err := api.NewClient(stack.URL(service.ModeAP), "", nil).Read(t.Context(), "k", service.ReadOptions{Node: service.G2})
+		return err == nil && value.Value.Value == "v"
+	})
 }
 
 func TestKeepTouchesNothingElse(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/tinylib/msgp/msgp"
 
 	"captop/service/layout"
 	"captop/service/node"
@@ -27,9 +26,8 @@ func newItem(key, at, origin, value string) item {
 // register is the name of its hash.
 func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
 
-// bundle is registers on their way, as one argument of the scripts: a MessagePack array of name, stamp, origin and value
-// of each. A node packs and unpacks one in less time than it reads so many arguments, and what one node took goes to the
-// other as it is.
+// bundle is registers on their way, as one argument of the scripts: a JSON array of name, stamp, origin and value of each.
+// A node reads and writes one in less time than so many arguments, and what one node took goes to the other as it is.
 type bundle struct {
 	bucket int   // of one of them
 	taken  int64 // as that of an item
@@ -38,17 +36,30 @@ type bundle struct {
 
 // pack makes the text of a bundle. Clearing marks takes no values.
 func pack(items []item, values bool) string {
-	packed := msgp.AppendArrayHeader(make([]byte, 0, 256*len(items)), uint32(4*len(items)))
+	packed := make([]byte, 0, 256*len(items))
 	for _, x := range items {
-		packed = msgp.AppendString(packed, x.register())
-		packed = msgp.AppendString(packed, x.at)
-		packed = msgp.AppendString(packed, x.origin)
 		if !values {
 			x.value = ""
 		}
-		packed = msgp.AppendString(packed, x.value)
+		for _, text := range [...]string{x.register(), x.at, x.origin, x.value} {
+			packed = appendText(append(packed, ','), text)
+		}
 	}
-	return string(packed)
+	packed[0] = '['
+	return string(append(packed, ']'))
+}
+
+// appendText adds a text as JSON, and leaves bytes that are no UTF-8 as they are, as the nodes do.
+func appendText(to []byte, text string) []byte {
+	to = append(to, '"')
+	from := 0
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c == '"' || c == '\\' {
+			to = fmt.Appendf(append(to, text[from:i]...), `\u%04x`, c)
+			from = i + 1
+		}
+	}
+	return append(append(to, text[from:]...), '"')
 }
 
 // bundles are those of items of any bucket.

@@ -1,11 +1,11 @@
 -- Clears the marks of registers that the peer has, unless they were written again since they were taken: then the
 -- oldest write that the peer lacks is younger than the taking. A register with the same stamp is the same one: no write
 -- takes the place of another with its stamp (write.lua), and what a merge puts there the peer has.
--- KEYS: dirty sets of buckets. ARGV, for each: this node's clock when they were taken, and the registers, packed: name,
+-- KEYS: dirty sets of buckets. ARGV, for each: this node's clock when they were taken, and the registers, as JSON: name,
 -- stamp, and an origin and a value that do not count.
 local call = redis.call
 for i, dirty in ipairs(KEYS) do
-  local taken, x = ARGV[2 * i - 1], cmsgpack.unpack(ARGV[2 * i])
+  local taken, x = ARGV[2 * i - 1], cjson.decode(ARGV[2 * i])
   local carried = {}
   for j = 1, #x, 4 do
     local register = x[j]

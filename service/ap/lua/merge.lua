@@ -1,8 +1,8 @@
 -- Last writer wins: takes over each register that is newer than what is here. Says how many were.
--- KEYS: any key of their slot. ARGV: the registers, packed: name, stamp, origin, value of each. Stamps are compared as in
+-- KEYS: any key of their slot. ARGV: the registers, as JSON: name, stamp, origin, value of each. Stamps are compared as in
 -- write.lua.
 local call = redis.call
-local taken, x = 0, cmsgpack.unpack(ARGV[1])
+local taken, x = 0, cjson.decode(ARGV[1])
 for i = 1, #x, 4 do
   local register, t, o = x[i], x[i + 1], x[i + 2]
   local stored = call('HGET', register, 't')

@@ -1,4 +1,4 @@
--- Reads this node's clock, and the registers of the oldest dirty keys of a bucket, packed: name, stamp, origin, value of
+-- Reads this node's clock, and the registers of the oldest dirty keys of a bucket, as JSON: name, stamp, origin, value of
 -- each. An empty text stands for none.
 -- KEYS: the bucket's dirty set. ARGV: how many keys, after how many bytes of values to stop, the prefix of registers.
 local call = redis.call
@@ -17,4 +17,4 @@ for _, key in ipairs(call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)) do
     call('ZREM', KEYS[1], key) -- somebody deleted the register by hand
   end
 end
-return { time[1] * 1000000 + time[2], n > 0 and cmsgpack.pack(out) or '' }
+return { time[1] * 1000000 + time[2], n > 0 and cjson.encode(out) or '' }
