@@ -159,7 +159,7 @@ func (e *Engine) perform(ctx context.Context, plan Plan, before Sight, step func
 	if err != nil {
 		return proof, err
 	}
-	return fmt.Sprintf("%s\nall of it took %s", proof, e.Now().Sub(began).Round(10*time.Millisecond)), nil
+	return fmt.Sprintf("%s\nfrom the order to the proof it took %s", proof, e.Now().Sub(began).Round(10*time.Millisecond)), nil
 }
 
 // order has the stack do it. When the answer is an error, what counts is what came of it: the engine may have done it, and

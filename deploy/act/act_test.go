@@ -83,7 +83,7 @@ func TestEveryVerbProvesItself(t *testing.T) {
 		verb  stack.Verb
 		proof []string
 	}{
-		{stack.Restart, []string{"under a new run id", "app_cp and app_ap have settled it", "all of it took"}},
+		{stack.Restart, []string{"under a new run id", "app_cp and app_ap have settled it", "from the order to the proof it took"}},
 		{stack.Cut, []string{"cut off", "app_cp and app_ap cannot reach db_g2"}},
 		{stack.Heal, []string{"db_g2 is running", "app_cp and app_ap have settled it"}},
 		{stack.Pause, []string{"db_g2 is paused", "app_cp and app_ap cannot reach db_g2"}},
