@@ -59,9 +59,8 @@ type flow struct {
 
 	// Used by carryHanded alone.
 	spare    []item
-	merged   []item // the peer has them, their marks are still there; without values
-	mergedAt time.Time
-	into     *node.Incarnation // the run of the peer that took them
+	merged   []item    // the peer has them, their marks are still there; without values
+	mergedAt time.Time // the first of them
 }
 
 func newFlow(s *Store, from side, holder string) *flow {
@@ -169,56 +168,26 @@ func (f *flow) turn(ctx context.Context) error {
 // carryHanded carries what this instance wrote, and clears the marks of what was carried a while ago. What fails is left to
 // its marks.
 func (f *flow) carryHanded(ctx context.Context) error {
+	if err := f.mergeHanded(ctx); err != nil {
+		return err
+	}
+	return f.clearMerged(ctx)
+}
+
+func (f *flow) mergeHanded(ctx context.Context) error {
 	reachable := f.store.nodes[f.from.peer()].Standing().Reachable
 	f.mu.Lock()
 	items := f.handed
 	f.handed, f.bytes = f.spare[:0], 0
 	f.failing = f.failing && !reachable
 	f.mu.Unlock()
-	f.spare = items[:0]
-	if len(items) > 0 {
-		err := f.mergeHanded(ctx, items)
-		f.mu.Lock()
-		f.failing = err != nil
-		f.mu.Unlock()
-		f.leave(items, err)
-		clear(items)
-		if err != nil {
-			return err
-		}
-	}
-	if len(f.merged) == 0 || len(f.merged) < clearKeys && time.Since(f.mergedAt) < clearAfter {
+	if f.spare = items[:0]; len(items) == 0 {
 		return nil
 	}
-	err := f.clearMerged(ctx)
-	f.leave(f.merged, err)
-	f.merged = f.merged[:0]
-	return err
-}
-
-// leave leaves items to their marks where something failed.
-func (f *flow) leave(items []item, err error) {
-	if err == nil {
-		return
-	}
-	var buckets uint64
-	for _, x := range items {
-		buckets |= 1 << x.bucket
-	}
-	f.found(buckets)
-}
-
-func (f *flow) mergeHanded(ctx context.Context, items []item) error {
-	target, err := f.store.nodes[f.from.peer()].Current(ctx)
-	if err != nil {
-		return err
-	}
-	if err := merge(ctx, target, bundles(items)); err != nil {
-		return fmt.Errorf("merging into the peer: %w", err)
-	}
-	if target != f.into {
-		f.merged, f.into = f.merged[:0], target // what another run has taken it may have lost
-	}
+	err := f.mergeItems(ctx, items)
+	f.mu.Lock()
+	f.failing = err != nil
+	f.mu.Unlock()
 	if len(f.merged) == 0 {
 		f.mergedAt = time.Now()
 		time.AfterFunc(clearAfter, func() { rouse(f.written) })
@@ -227,18 +196,49 @@ func (f *flow) mergeHanded(ctx context.Context, items []item) error {
 		x.value = ""
 		f.merged = append(f.merged, x)
 	}
-	return nil
+	clear(items)
+	if err != nil {
+		f.leave()
+	}
+	return err
 }
 
-func (f *flow) clearMerged(ctx context.Context) error {
-	source, err := f.store.nodes[f.from].Current(ctx)
+func (f *flow) mergeItems(ctx context.Context, items []item) error {
+	target, err := f.store.nodes[f.from.peer()].Current(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := pipelined(ctx, source, clearing(f.merged)); err != nil {
-		return fmt.Errorf("clearing marks: %w", err)
+	if err := merge(ctx, target, bundles(items)); err != nil {
+		return fmt.Errorf("merging into the peer: %w", err)
 	}
 	return nil
+}
+
+// clearMerged clears the marks of what the peer has by now, once they are many or the first was merged a while ago.
+func (f *flow) clearMerged(ctx context.Context) error {
+	if len(f.merged) == 0 || len(f.merged) < clearKeys && time.Since(f.mergedAt) < clearAfter {
+		return nil
+	}
+	source, err := f.store.nodes[f.from].Current(ctx)
+	if err == nil {
+		_, err = pipelined(ctx, source, clearing(f.merged))
+	}
+	if err != nil {
+		f.leave()
+		return fmt.Errorf("clearing marks: %w", err)
+	}
+	f.merged = f.merged[:0]
+	return nil
+}
+
+// leave leaves what was handed over to its marks.
+func (f *flow) leave() {
+	var buckets uint64
+	for _, x := range f.merged {
+		buckets |= 1 << x.bucket
+	}
+	f.merged = f.merged[:0]
+	f.found(buckets)
 }
 
 // lease takes or renews the lease when it is time to.

@@ -3,8 +3,8 @@
 -- instance's clock less the allowed skew, and the same with it added (all times in microseconds). Gives this node's clock
 -- where the write was taken; else a list: "ahead" and this node's clock, "future" or "newer" and the stored stamp.
 -- The stamp is never raised here: a command that arrives after its caller has given up must not become newer than
--- what was written since. Nor is a stored stamp taken over by the same of another origin: clear.lua counts on it. Times are compared as text, the longer one being the later: to make numbers of them costs as much
--- as to store the write.
+-- what was written since. Nor does a write take the place of another with its stamp: clear.lua counts on that. Times are
+-- compared as text, the longer one being the later: to make numbers of them costs as much as to store the write.
 local time = redis.call('TIME')
 local here, clock = string.format('%s%06d', time[1], time[2]), time[1] * 1000000 + time[2]
 local origin, earliest, latest = ALL[1], ALL[2], ALL[3]
