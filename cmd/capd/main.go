@@ -1,8 +1,5 @@
 // Command capd is the service daemon: capd --mode cp refuses rather than lies, capd --mode ap answers rather than waits.
 // It is also its own health check (capd health) and makes bearer tokens (capd token).
-//
-// default.pgo is what the compiler optimises it by: processor profiles of both modes under captop bench --reads 0.2, taken with an
-// admin's token from /debug/pprof/profile?seconds=9 and merged by go tool pprof -proto. A stale one does no harm.
 package main
 
 import (
