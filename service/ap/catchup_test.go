@@ -180,10 +180,11 @@ func mergeBenchmark(b *testing.B) float64 {
 	}
 	lines := strings.Split(strings.TrimSpace(string(output)), "\n")
 	fields := strings.Split(lines[len(lines)-1], `","`)
-	if len(fields) < 2 {
+	const behind = 7 // the rate and what follows it; before it stands the command, in which anything may stand
+	if len(fields) <= behind {
 		b.Fatalf("redis-benchmark printed %q", output)
 	}
-	rate, err := strconv.ParseFloat(fields[1], 64)
+	rate, err := strconv.ParseFloat(fields[len(fields)-behind], 64)
 	if err != nil {
 		b.Fatal(err)
 	}
