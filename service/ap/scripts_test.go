@@ -106,22 +106,28 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 	}
 }
 
+// uncarried gives a store of which nobody carries what is written, and the runs of its nodes.
+func uncarried(t *testing.T, p *pair) (s *Store, source, target *node.Incarnation) {
+	t.Helper()
+	s = p.open(t, "uncarried", time.Now)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var incs [2]*node.Incarnation
+	for which, n := range s.nodes {
+		inc, err := n.Current(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		incs[which] = inc
+	}
+	return s, incs[g1], incs[g2]
+}
+
 // TestCarriedBytesAreTheSame: whatever bytes a register holds, the peer gets these, from memory and from the node.
 func TestCarriedBytesAreTheSame(t *testing.T) {
-	p := newPair(t)
-	s := p.open(t, "a", time.Now)
-	if err := s.Close(); err != nil { // nothing carries but this test
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	source, err := s.nodes[g1].Current(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := s.nodes[g2].Current(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, ctx := newPair(t), context.Background()
+	_, source, target := uncarried(t, p)
 	all := make([]byte, 256)
 	for i := range all {
 		all[i] = byte(i)
@@ -176,16 +182,8 @@ func mark(t *testing.T, c *redis.Client, key string) int64 {
 }
 
 func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
-	p := newPair(t)
-	s := p.open(t, "a", time.Now)
-	if err := s.Close(); err != nil { // nothing carries but this test
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	source, err := s.nodes[g1].Current(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, ctx := newPair(t), context.Background()
+	s, source, _ := uncarried(t, p)
 	c := client(t, p.servers[0])
 	mustWrite(t, s, "k", "1")
 	first := mark(t, c, "k")
@@ -218,21 +216,9 @@ func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 
 // A carrier that dies between merging and clearing leaves work that can be done twice.
 func TestCarrierDiesBeforeItClears(t *testing.T) {
-	p := newPair(t)
-	dead := p.open(t, "dead", time.Now)
-	if err := dead.Close(); err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
+	p, ctx := newPair(t), context.Background()
+	dead, source, target := uncarried(t, p)
 	mustWrite(t, dead, "k", "1")
-	source, err := dead.nodes[g1].Current(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := dead.nodes[g2].Current(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
 	batch, err := clearAndTake(ctx, source, nil, 1<<layout.Bucket("k"))
 	if err != nil {
 		t.Fatal(err)
