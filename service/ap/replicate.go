@@ -188,6 +188,12 @@ func (f *flow) mergeHanded(ctx context.Context) error {
 	f.mu.Lock()
 	f.failing = err != nil
 	f.mu.Unlock()
+	defer clear(items)
+	if err != nil {
+		f.merged = append(f.merged, items...)
+		f.leave()
+		return err
+	}
 	if len(f.merged) == 0 {
 		f.mergedAt = time.Now()
 		time.AfterFunc(clearAfter, func() { rouse(f.written) })
@@ -196,11 +202,7 @@ func (f *flow) mergeHanded(ctx context.Context) error {
 		x.value = ""
 		f.merged = append(f.merged, x)
 	}
-	clear(items)
-	if err != nil {
-		f.leave()
-	}
-	return err
+	return nil
 }
 
 func (f *flow) mergeItems(ctx context.Context, items []item) error {
@@ -237,6 +239,7 @@ func (f *flow) leave() {
 	for _, x := range f.merged {
 		buckets |= 1 << x.bucket
 	}
+	clear(f.merged) // with values
 	f.merged = f.merged[:0]
 	f.found(buckets)
 }
