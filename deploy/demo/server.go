@@ -95,7 +95,7 @@ func (s *server) alive() bool {
 func (s *server) start() error {
 	_, port, _ := net.SplitHostPort(s.address)
 	s.process = exec.Command(s.path, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
-		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "redis.log"))
+		"--appendfsync", "everysec", "--hash-max-listpack-value", "1024", "--save", "", "--logfile", filepath.Join(s.dir, "redis.log"))
 	s.keeper.adopt(s.process)
 	if err := s.process.Start(); err != nil {
 		return fmt.Errorf("starting redis-server: %w", err)

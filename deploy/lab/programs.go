@@ -25,7 +25,7 @@ func (l *Lab) Redis(name string, args ...string) (*Process, error) {
 	}
 	_, port, _ := net.SplitHostPort(addr)
 	args = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", dir, "--appendonly", "yes", "--appendfsync", "everysec",
-		"--auto-aof-rewrite-percentage", "0", "--save", ""}, args...)
+		"--hash-max-listpack-value", "1024", "--auto-aof-rewrite-percentage", "0", "--save", ""}, args...)
 	return l.Start(name, addr, nil, "redis-server", args...)
 }
 

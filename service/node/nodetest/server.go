@@ -42,7 +42,7 @@ func Start(t testing.TB, args ...string) *Server {
 	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.command = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
-		"--appendfsync", "everysec", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, args...)
+		"--appendfsync", "everysec", "--hash-max-listpack-value", "1024", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, args...)
 	t.Cleanup(s.Kill)
 	s.Restart()
 	return s
