@@ -284,36 +284,31 @@ func (f *flow) noteAsof(ctx context.Context, target *node.Incarnation) error {
 	return err
 }
 
-// carry takes the oldest marks of the buckets, merges them into the target, and clears them: half of the buckets beside
-// the other half, so that no node waits for the other.
+// carry takes the oldest marks of the buckets, merges them into the target, and clears them, one bucket after the other: while
+// the target merges one the source clears the one before and takes the next, so that neither node waits for the other, and
+// neither is kept from its other callers by more than one bucket.
 func (f *flow) carry(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
-	const even = 0x5555555555555555
-	other := make(chan error, 1)
-	go func() { other <- f.carrySome(ctx, source, target, buckets&even) }()
-	err := f.carrySome(ctx, source, target, buckets&^even)
-	return errors.Join(err, <-other)
-}
-
-// carrySome carries some of one bucket at a time: no node is kept from its other callers for long. What is done with goes to
-// the source together with the question for what comes next.
-func (f *flow) carrySome(ctx context.Context, source, target *node.Incarnation, buckets uint64) error {
-	var taken []bundle
-	for buckets != 0 || len(taken) > 0 {
+	var taken, merged []bundle
+	for buckets != 0 || len(taken) > 0 || len(merged) > 0 {
 		next := buckets & -buckets
 		buckets &^= next
-		var err error
-		if taken, err = clearAndTake(ctx, source, taken, next); err != nil {
-			return fmt.Errorf("clearing marks and taking what is dirty: %w", err)
+		merging := make(chan error, 1)
+		go func() { merging <- merge(ctx, target, taken) }()
+		coming, err := clearAndTake(ctx, source, merged, next)
+		if err != nil {
+			err = fmt.Errorf("clearing marks and taking what is dirty: %w", err)
 		}
-		if err := merge(ctx, target, taken); err != nil {
-			return fmt.Errorf("merging into the peer: %w", err)
+		if failed := <-merging; failed != nil {
+			err = errors.Join(err, fmt.Errorf("merging into the peer: %w", failed))
+		}
+		if err != nil {
+			return err
 		}
 		// There may be more in these, or writes that came meanwhile; the first bucket without marks ends it.
-		var more uint64
 		for _, b := range taken {
-			more |= 1 << b.bucket
+			f.found(1 << b.bucket)
 		}
-		f.found(more)
+		taken, merged = coming, taken
 	}
 	return nil
 }
