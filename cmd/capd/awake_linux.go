@@ -16,7 +16,8 @@ const (
 // stayAwake spares a busy process a tenth of its time. Between two batches of a node all of the runtime's processors are
 // often idle for a moment; its monitor (runtime.sysmon) then falls asleep, is woken by the next system call, and looks
 // around every 20 us for a while, thousands of times a second. While one processor is in a system call it does neither. So
-// there is one more, whose goroutine naps in the kernel as long as the process is busy. Not where GOMAXPROCS is set.
+// there is one more, whose goroutine naps in the kernel as long as the process is busy: the monitor then looks around
+// every 10 ms, as in a process that is never idle.
 func stayAwake() {
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	go func() {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"time"
 
 	"captop/deploy/lab"
@@ -64,6 +65,12 @@ const (
 	apRead      = "AP reads"
 	apCached    = "AP reads, AP_CACHE_MS=1000"
 )
+
+// pace is a rate that every service keeps up with, in requests a second: who is sent as much as it can answer is late by as
+// much as it is slower.
+const pace = 4000
+
+func paced(name string) string { return fmt.Sprintf("%s, %d/s", name, pace) }
 
 // Run measures, and gives the table as Markdown.
 func Run(ctx context.Context, options Options) (string, error) {
@@ -182,7 +189,7 @@ func (s *stage) measure(ctx context.Context, r *row) (bench.Result, error) {
 // rows are all that is measured, in the order of a round: the floors between those that are compared with them, as the machine
 // is not the same for long.
 func (s *stage) rows(ctx context.Context) ([]*row, error) {
-	rows := []*row{}
+	var rows, calm []*row
 	for _, r := range []struct {
 		name, floor, url string
 		dialect          bench.Dialect
@@ -208,10 +215,15 @@ func (s *stage) rows(ctx context.Context) ([]*row, error) {
 		rows = append(rows, &row{name: r.name, floor: r.floor, run: func(ctx context.Context) (bench.Result, error) {
 			return bench.Run(ctx, target, plan, nil)
 		}})
+		atPace := plan
+		atPace.Rate = pace
+		calm = append(calm, &row{name: paced(r.name), run: func(ctx context.Context) (bench.Result, error) {
+			return bench.Run(ctx, target, atPace, nil)
+		}})
 	}
 	if err := s.settle(ctx); err != nil {
 		return nil, err
 	}
 	peers, err := s.peers(ctx)
-	return append(rows, peers...), err
+	return slices.Concat(rows, calm, peers), err
 }

@@ -25,7 +25,7 @@ func (s *stage) table(rows []*row) string {
 	var b strings.Builder
 	b.WriteString("# What the pair can do, measured\n\nWritten by `go run ./cmd/captop bench suite`. Figures of one machine: compare ratios, not rates.\n\n")
 	b.WriteString(machine())
-	fmt.Fprintf(&b, "- Sent: %d connections, values of %d bytes, %d keys; as fast as answered. The client, the services and all Redis nodes share the machine.\n"+
+	fmt.Fprintf(&b, "- Sent: %d connections, values of %d bytes, %d keys; as fast as answered, unless a row has a rate. The client, the services and all Redis nodes share the machine.\n"+
 		"- %d rounds, %s a measurement, in turn.\n", connections, valueBytes, keys, s.options.Rounds, s.options.Each)
 	others := bench.SpreadOf(s.others)
 	fmt.Fprintf(&b, "- Other programs used %.0f %% of the busy time meanwhile (median of the measurements; %.0f to %.0f %%).\n\n",
@@ -44,8 +44,9 @@ func (s *stage) table(rows []*row) string {
 	return b.String()
 }
 
-const notes = "- Latencies are as the closed loop has them: medians over the rounds. Ratios are formed round by round: median (least to largest);\n" +
-	"  the rows stand in the order in which they are measured, with the bare server between those that are compared with it.\n" +
+const notes = "- Latencies are medians over the rounds, as the closed loop has them; where a row has a rate, as an open loop has them, counted\n" +
+	"  from when a request is due. Ratios are formed round by round: median (least to largest); the rows stand in the order in\n" +
+	"  which they are measured, with the bare server between those that are compared with it.\n" +
 	"- Writes are compared with the bare server that reads a body, reads with the one that gets none.\n" +
 	"- redis-benchmark sends what MONITOR shows the services send, one script a request, to one node: writes with a new key each\n" +
 	"  time (a stamp or a promise is good once), reads from the pair's own keys. CP needs prepare at one node and commit at the\n" +
@@ -75,6 +76,8 @@ func (s *stage) bars(byName map[string]*row) string {
 			line(b.of+" ÷ webdis", "–", "> 1", spread(ratio), verdict(ratio.Median > 1))
 			late := bench.Ratio(byName[b.of].result, byName[b.to].result, p99)
 			line(b.of+" p99 ÷ webdis p99", "≤ 1", "–", spread(late), verdict(late.Median <= 1))
+			late = bench.Ratio(byName[paced(b.of)].result, byName[paced(b.to)].result, p99)
+			line(paced(b.of)+": p99 ÷ webdis p99", "≤ 1", "–", spread(late), verdict(late.Median <= 1))
 		}
 	})
 }
