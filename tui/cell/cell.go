@@ -146,7 +146,11 @@ func Wrap(s string, width, limit int) []string {
 	}
 	lines := strings.Split(ansi.Wrap(s, width, ""), "\n")
 	if len(lines) > limit {
-		lines[limit-1] = Cut(lines[limit-1]+" "+lines[limit], width-1)
+		rest := s // not the lines put together again: some end within a word
+		for _, line := range lines[:limit-1] {
+			_, rest, _ = strings.Cut(rest, strings.TrimSpace(line)) // which is in it, and first
+		}
+		lines[limit-1] = Cut(strings.TrimLeft(strings.ReplaceAll(rest, "\n", " "), " "), width-1)
 		if !strings.HasSuffix(lines[limit-1], "…") {
 			lines[limit-1] += "…"
 		}

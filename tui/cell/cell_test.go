@@ -75,3 +75,29 @@ func FuzzWidth(f *testing.F) {
 		}
 	})
 }
+
+// What is shown of a text is its beginning, whatever the width: nothing comes in where a word was broken.
+func TestWrapAddsNothing(t *testing.T) {
+	text := "read tcp 127.0.0.1:56334->127.0.0.1:16386: i/o timeout,  well-known  a—b\nhéé 漢字漢字漢字-x   " + strings.Repeat("long", 12)
+	bare := func(s string) string { return strings.Join(strings.Fields(s), "") }
+	for width := 3; width < 90; width++ {
+		for limit := 1; limit < 9; limit++ {
+			lines := Wrap(text, width, limit)
+			got := strings.TrimSuffix(bare(strings.Join(lines, "")), "…")
+			if len(lines) > limit || got == "" || !strings.HasPrefix(bare(text), got) {
+				t.Fatalf("width %d, limit %d: %q", width, limit, lines)
+			}
+			for _, line := range lines {
+				if ansi.StringWidth(line) > width {
+					t.Fatalf("width %d, limit %d: %q is too wide", width, limit, line)
+				}
+			}
+		}
+	}
+	if got := Wrap("It says: 56334->127.0.0.1: no", 20, 1); got[0] != "It says: 56334->12…" {
+		t.Errorf("%q", got)
+	}
+	if got := Wrap("a to 56334->127.0.0.1: no", 10, 2); got[1] != "56334->1…" {
+		t.Errorf("%q", got)
+	}
+}
