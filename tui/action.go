@@ -70,6 +70,7 @@ type job struct {
 	ended   time.Time // zero while it runs
 	proof   string
 	err     error
+	refused bool // it never ran
 }
 
 type step struct {
@@ -78,6 +79,14 @@ type step struct {
 }
 
 func (j *job) done() bool { return !j.ended.IsZero() }
+
+// failure says in a word how a job ended that has an error.
+func (j *job) failure() string {
+	if j.refused {
+		return notNow
+	}
+	return "FAILED"
+}
 
 // jobMsg is news of a job: a step, or the end.
 type jobMsg struct {
@@ -128,7 +137,7 @@ func (m model) launch(action Action) (tea.Model, tea.Cmd) {
 	m.open = showJob{job: m.job, keys: m.keys}
 	if action.Check != nil {
 		if err := action.Check(m.live); err != nil {
-			m.job.ended, m.job.err = m.now, fmt.Errorf("refused: %w", err)
+			m.job.ended, m.job.err, m.job.refused = m.now, err, true
 			return m, nil
 		}
 	}
@@ -200,7 +209,7 @@ func (d showJob) view(width int, s seen) (string, []string) {
 	}
 	lines = append(lines, "")
 	if j.err != nil {
-		lines = append(lines, outcome(t, theme.Critical, "FAILED", j.err.Error(), width)...)
+		lines = append(lines, outcome(t, theme.Critical, j.failure(), j.err.Error(), width)...)
 	} else {
 		lines = append(lines, outcome(t, theme.OK, "DONE in "+cell.Span(j.ended.Sub(j.started)), j.proof, width)...)
 	}

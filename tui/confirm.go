@@ -22,6 +22,9 @@ func newConfirm(action Action, k keys.Map) confirm {
 	return confirm{action: action, keys: k, typed: field.New(64)}
 }
 
+// notNow stands above the reason why an action may not run.
+const notNow = "NOT NOW"
+
 // launchMsg asks the root to run an action that was confirmed.
 type launchMsg struct{ action Action }
 
@@ -64,7 +67,7 @@ func (d confirm) view(width int, s seen) (string, []string) {
 	}
 	lines = append(lines, "")
 	if err := d.refusal(s); err != nil {
-		lines = append(lines, outcome(t, theme.Critical, "NOT NOW", err.Error(), width)...)
+		lines = append(lines, outcome(t, theme.Critical, notNow, err.Error(), width)...)
 		return d.action.Name + "?", append(lines, "", t.Key.Render("esc")+t.Dim.Render(" goes back"))
 	}
 	if d.action.Check != nil {

@@ -82,7 +82,7 @@ func (d showJob) copied() string {
 	text := j.action.Name + "\n$ " + j.action.Command
 	switch {
 	case j.err != nil:
-		text += "\nFAILED: " + j.err.Error()
+		text += "\n" + j.failure() + ": " + j.err.Error()
 	case j.done():
 		text += "\nDONE: " + j.proof
 	}

@@ -224,6 +224,26 @@ func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
 	}
 }
 
+func TestWhatMayNotRunNowHasNotFailed(t *testing.T) {
+	options := demoOptions()
+	options.Actions[1].Run = func(context.Context, func(string)) (string, error) {
+		t.Error("it ran")
+		return "", nil
+	}
+	snapshot := healthy()
+	snapshot.Nodes[0].Reach.Contact = probes.Down
+	m := start(t, options, snapshot, 80, 24)
+	m, cmd := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("c")})
+	for cmd != nil {
+		m, cmd = m.Update(cmd())
+	}
+	frame := m.View()
+	checkFrame(t, frame, 80, 24)
+	if !strings.Contains(frame, notNow) || strings.Contains(frame, "FAILED") || !strings.Contains(frame, errG1Down.Error()[:40]) {
+		t.Errorf("want %s and %q:\n%s", notNow, errG1Down, frame)
+	}
+}
+
 func TestAnswerToAnOlderWriteIsDropped(t *testing.T) {
 	m := start(t, demoOptions(), healthy(), 80, 24)
 	m, _ = m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("w")})

@@ -107,6 +107,9 @@ func (d *deeds) action(verb acting.Verb, name string) tui.Action {
 	}
 	action.Command = strings.Join(commands, " && ")
 	action.Check = func(snapshot *probes.Snapshot) error {
+		if snapshot == nil {
+			return errNotHeard
+		}
 		for _, plan := range plans {
 			if err := act.Interlock(*d.parts.Load(), sightOf(snapshot), verb, current(*d.parts.Load(), plan.Part)); err != nil {
 				return err
@@ -116,6 +119,9 @@ func (d *deeds) action(verb acting.Verb, name string) tui.Action {
 	}
 	return action
 }
+
+// errNotHeard: a key came before the first answers did.
+var errNotHeard = fmt.Errorf("%w: captop has just started and has not heard from the nodes yet; try again in a moment", act.ErrRefused)
 
 // current is a part as it was seen last.
 func current(parts []acting.Part, wanted acting.Part) acting.Part {
@@ -154,9 +160,6 @@ func (d *deeds) run(verb acting.Verb, name string) func(context.Context, func(st
 // sightOf is what a snapshot says of the nodes, for an interlock.
 func sightOf(snapshot *probes.Snapshot) act.Sight {
 	sight := act.Sight{Nodes: map[string]act.Node{}}
-	if snapshot == nil {
-		return sight
-	}
 	sight.At = snapshot.At
 	for _, n := range snapshot.Nodes {
 		node := act.Node{Known: n.Reach.Contact == probes.Up, Up: n.Reach.Contact == probes.Up}
