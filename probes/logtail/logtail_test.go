@@ -126,8 +126,10 @@ func TestLines(t *testing.T) {
 		`{"time":"2026-11-23T11:59:45.5Z","level":"WARN","msg":"DB_CONNECT_FAILURE","node":"db_g2","took_ms":12345678901234567890}`: {
 			At: time.Date(2026, 11, 23, 11, 59, 45, 5e8, time.UTC), Severity: probes.Warning, Text: "DB_CONNECT_FAILURE\nnode=db_g2\ntook_ms=12345678901234567890"},
 		`{"time":"x","level":"ERROR+4","msg":"no","err":{"a":1}}`: {At: noon, Severity: probes.Critical, Text: "no\nerr={\"a\":1}"},
-		`{"level":"INFO","msg":"listening"}`:                      {At: noon, Severity: probes.OK, Text: "listening"},
-		`{"level":"ERROR","msg":"write","code":"unavailable"}`:    {At: noon, Severity: probes.Critical, Text: "write\ncode=unavailable"},
+		`{"msg":"write","error":"i/o timeout","client":"::1","status":503,"code":"timeout","mode":"cp"}`: {At: noon, Severity: probes.Unknown,
+			Text: "write\nmode=cp\ncode=timeout\nerror=i/o timeout\nclient=::1\nstatus=503"},
+		`{"level":"INFO","msg":"listening"}`:                   {At: noon, Severity: probes.OK, Text: "listening"},
+		`{"level":"ERROR","msg":"write","code":"unavailable"}`: {At: noon, Severity: probes.Critical, Text: "write\ncode=unavailable"},
 		`panic: oops`: {At: noon, Severity: probes.Unknown, Text: "panic: oops"},
 		`{"broken`:    {At: noon, Severity: probes.Unknown, Text: `{"broken`},
 	} {

@@ -1,6 +1,7 @@
 package logtail
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -53,7 +54,11 @@ func severity(level string) probes.Severity {
 	return probes.Unknown
 }
 
-// names are the attributes in alphabetical order, without those that an event has fields for.
+// telling are the attributes that say what a line is about, the most telling first: a narrow screen cuts the others.
+var telling = []string{"mode", "node", "code", "to", "from", "error"}
+
+// names are the attributes, the telling ones before the others, which are in alphabetical order, without those that an event
+// has fields for.
 func names(fields map[string]any) []string {
 	var all []string
 	for name := range fields {
@@ -61,7 +66,13 @@ func names(fields map[string]any) []string {
 			all = append(all, name)
 		}
 	}
-	slices.Sort(all)
+	rank := func(name string) int {
+		if i := slices.Index(telling, name); i >= 0 {
+			return i
+		}
+		return len(telling)
+	}
+	slices.SortFunc(all, func(a, b string) int { return cmp.Or(rank(a)-rank(b), strings.Compare(a, b)) })
 	return all
 }
 
