@@ -3,6 +3,7 @@ package local
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -76,6 +77,7 @@ func open(t *testing.T, port string) *Stack {
 	s, err := Open(map[string]string{service.G2: "redis://:open%20sesame@127.0.0.1:" + port}, filepath.Join(t.TempDir(), "local"))
 	must(t, err)
 	t.Cleanup(func() {
+		_, _ = s.Parts(context.Background()) // who runs now: a start notes nothing
 		if note, ok := s.recall(service.G2); ok && note.runs() {
 			_ = syscall.Kill(note.PID, syscall.SIGKILL)
 		}
