@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,8 @@ func TestInspectTellsEverything(t *testing.T) {
 		t.Errorf("limits %v and %v", in.SlowLimit.Value, in.LatencyLimit.Value)
 	}
 	checkSlow(t, in.Slow.Value)
-	if len(in.Spikes.Value) == 0 || in.Spikes.Value[0].Worst < 20*time.Millisecond {
+	// A disk that is slow has spikes of its own among them.
+	if !slices.ContainsFunc(in.Spikes.Value, func(s Spike) bool { return s.Worst >= 20*time.Millisecond }) {
 		t.Errorf("the monitor remembers %+v, not a command of 20 ms", in.Spikes.Value)
 	}
 	checkQueues(t, in.Queues.Value)
