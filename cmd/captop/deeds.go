@@ -159,8 +159,7 @@ func (d *deeds) run(verb acting.Verb, name string) func(context.Context, func(st
 
 // sightOf is what a snapshot says of the nodes, for an interlock.
 func sightOf(snapshot *probes.Snapshot) act.Sight {
-	sight := act.Sight{Nodes: map[string]act.Node{}}
-	sight.At = snapshot.At
+	sight := act.Sight{At: snapshot.At, Nodes: map[string]act.Node{}}
 	for _, n := range snapshot.Nodes {
 		node := act.Node{Known: n.Reach.Contact == probes.Up, Up: n.Reach.Contact == probes.Up}
 		if !node.Up {

@@ -212,14 +212,13 @@ func (s *stage) rows(ctx context.Context) ([]*row, error) {
 				return nil, fmt.Errorf("filling %s: %d of %d writes failed: %v: %w", r.name, filled.Failed, keys, filled.Failures, err)
 			}
 		}
-		rows = append(rows, &row{name: r.name, floor: r.floor, run: func(ctx context.Context) (bench.Result, error) {
-			return bench.Run(ctx, target, plan, nil)
-		}})
-		atPace := plan
-		atPace.Rate = pace
-		calm = append(calm, &row{name: paced(r.name), run: func(ctx context.Context) (bench.Result, error) {
-			return bench.Run(ctx, target, atPace, nil)
-		}})
+		at := func(rate float64) func(context.Context) (bench.Result, error) {
+			plan := plan
+			plan.Rate = rate
+			return func(ctx context.Context) (bench.Result, error) { return bench.Run(ctx, target, plan, nil) }
+		}
+		rows = append(rows, &row{name: r.name, floor: r.floor, run: at(plan.Rate)})
+		calm = append(calm, &row{name: paced(r.name), run: at(pace)})
 	}
 	if err := s.settle(ctx); err != nil {
 		return nil, err
