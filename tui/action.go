@@ -188,11 +188,7 @@ func (d showJob) closes(press tea.KeyMsg) bool {
 
 func (d showJob) view(width int, s seen) (string, []string) {
 	j, t := d.job, s.theme
-	var lines []string
-	for _, part := range cell.Wrap(j.action.Command, width-2, 3) {
-		lines = append(lines, t.Dim.Render("$ ")+part)
-	}
-	lines = append(lines, "")
+	lines := append(command(t, j.action.Command, width), "")
 	for i, step := range j.steps {
 		mark := t.At(theme.OK).Render("✓")
 		if i == len(j.steps)-1 && !j.done() {
@@ -223,6 +219,20 @@ func outcome(t theme.Theme, level theme.Level, word, text string, width int) []s
 		if fact != "" {
 			lines = append(lines, cell.Wrap(cell.Clean(fact), width, 4)...)
 		}
+	}
+	return lines
+}
+
+// command shows what an action stands for as a shell would: only its first line has a prompt.
+func command(t theme.Theme, text string, width int) []string {
+	const prompt = "$ "
+	lines := cell.Wrap(text, width-cell.Width(prompt), 4)
+	for i, part := range lines {
+		lead := prompt
+		if i > 0 {
+			lead = strings.Repeat(" ", cell.Width(prompt))
+		}
+		lines[i] = t.Dim.Render(lead) + t.Bold.Render(part)
 	}
 	return lines
 }

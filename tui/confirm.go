@@ -62,10 +62,7 @@ func (d confirm) view(width int, s seen) (string, []string) {
 	t := s.theme
 	lines := cell.Wrap(cell.Clean(d.action.Explain), width, 4)
 	lines = append(lines, "", t.Dim.Render("It stands for"))
-	for _, part := range cell.Wrap(d.action.Command, width-2, 4) {
-		lines = append(lines, t.Dim.Render("$ ")+t.Bold.Render(part))
-	}
-	lines = append(lines, "")
+	lines = append(append(lines, command(t, d.action.Command, width)...), "")
 	if err := d.refusal(s); err != nil {
 		lines = append(lines, outcome(t, theme.Critical, notNow, err.Error(), width)...)
 		return d.action.Name + "?", append(lines, "", t.Key.Render("esc")+t.Dim.Render(" goes back"))

@@ -93,6 +93,15 @@ func forget(setting *string, ofImage string) {
 	}
 }
 
+// complaint is what the newest health check of a container has said.
+func complaint(h *container.Health) string {
+	if h == nil || len(h.Log) == 0 {
+		return "no health check has ended"
+	}
+	last := h.Log[len(h.Log)-1]
+	return fmt.Sprintf("its health check ended with exit code %d: %s", last.ExitCode, strings.TrimSpace(last.Output))
+}
+
 // lastWords is the end of a container's log, for a message.
 func (r *Rollout) lastWords(id string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
