@@ -23,10 +23,9 @@ const (
 	handBytes = 4 << 20
 	// gather is how long a carrier lets writes come together.
 	gather = 3 * time.Millisecond
-	// clearAfter is how long the marks of what was handed over may stay, and clearKeys how many: to clear many of one bucket
-	// costs a node little more than to clear one. Each seems to be behind for as long as its mark is there.
-	clearAfter = 20 * time.Millisecond
-	clearKeys  = 512
+	// clearAfter is how long the marks of what was handed over may stay, and batchKeys how many: to clear many costs a node
+	// little more than to clear one, and keeps it from its other callers. Each seems to be behind as long as its mark is there.
+	clearAfter = 10 * time.Millisecond
 	// leaseFor is how long a direction may stay without a carrier when its holder dies.
 	leaseFor   = time.Second
 	leaseRenew = leaseFor / 3
@@ -220,7 +219,7 @@ func (f *flow) mergeItems(ctx context.Context, items []item) error {
 
 // clearMerged clears the marks of what the peer has by now, once they are many or the first was merged a while ago.
 func (f *flow) clearMerged(ctx context.Context) error {
-	if len(f.merged) == 0 || len(f.merged) < clearKeys && time.Since(f.mergedAt) < clearAfter {
+	if len(f.merged) == 0 || len(f.merged) < batchKeys && time.Since(f.mergedAt) < clearAfter {
 		return nil
 	}
 	source, err := f.store.nodes[f.from].Current(ctx)
