@@ -20,9 +20,6 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		stayAwake()
-	}
 	err := run(context.Background(), os.Args[1:], stdio{Environ: os.Environ(), Out: os.Stdout, Err: os.Stderr})
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):

@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-// stayAwake was measured on Linux only.
-func stayAwake() {}
