@@ -71,7 +71,8 @@ func startRedisProcesses(t *testing.T) redisNodes {
 		server := nodetest.Start(t, "--requirepass", "secret")
 		servers[name], n.url[name] = server, "redis://:secret@"+server.Addr()
 		t.Cleanup(func() { // whom captop has started is no child of the test
-			_ = exec.Command("redis-cli", "-u", n.url[name], "--no-auth-warning", "shutdown", "nosave").Run()
+			url := strings.Replace(n.url[name], "//:", "//default:", 1) // redis-cli takes no password without a user
+			_ = exec.Command("redis-cli", "-u", url, "--no-auth-warning", "shutdown", "nosave").Run()
 		})
 	}
 	return n
