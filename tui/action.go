@@ -225,14 +225,10 @@ func outcome(t theme.Theme, level theme.Level, word, text string, width int) []s
 
 // command shows what an action stands for as a shell would: only its first line has a prompt.
 func command(t theme.Theme, text string, width int) []string {
-	const prompt = "$ "
+	prompt := t.Dim.Render("$ ")
 	lines := cell.Wrap(text, width-cell.Width(prompt), 4)
 	for i, part := range lines {
-		lead := prompt
-		if i > 0 {
-			lead = strings.Repeat(" ", cell.Width(prompt))
-		}
-		lines[i] = t.Dim.Render(lead) + t.Bold.Render(part)
+		lines[i] = t.Bold.Render(part)
 	}
-	return lines
+	return cell.Hang(prompt, lines)
 }

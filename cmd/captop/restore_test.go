@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,8 +72,10 @@ func startRedisProcesses(t *testing.T) redisNodes {
 		server := nodetest.Start(t, "--requirepass", "secret")
 		servers[name], n.url[name] = server, "redis://:secret@"+server.Addr()
 		t.Cleanup(func() { // whom captop has started is no child of the test
-			url := strings.Replace(n.url[name], "//:", "//default:", 1) // redis-cli takes no password without a user
-			_ = exec.Command("redis-cli", "-u", url, "--no-auth-warning", "shutdown", "nosave").Run()
+			out, err := exec.Command("redis-cli", "-u", "redis://"+server.Addr(), "-a", "secret", "--no-auth-warning", "shutdown", "nosave").CombinedOutput()
+			if err != nil || len(bytes.TrimSpace(out)) > 0 {
+				t.Errorf("ending %s: %v: %s", name, err, out)
+			}
 		})
 	}
 	return n

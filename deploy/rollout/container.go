@@ -93,13 +93,14 @@ func forget(setting *string, ofImage string) {
 	}
 }
 
-// complaint is what the newest health check of a container has said.
-func complaint(h *container.Health) string {
-	if h == nil || len(h.Log) == 0 {
-		return "no health check has ended"
+// complaint is what the newest health check of a container has said, and the end of its log.
+func (r *Rollout) complaint(id string, h *container.Health) string {
+	said := "no health check has ended"
+	if len(h.Log) > 0 {
+		last := h.Log[len(h.Log)-1]
+		said = fmt.Sprintf("its health check ended with exit code %d: %s", last.ExitCode, strings.TrimSpace(last.Output))
 	}
-	last := h.Log[len(h.Log)-1]
-	return fmt.Sprintf("its health check ended with exit code %d: %s", last.ExitCode, strings.TrimSpace(last.Output))
+	return said + "; its log: " + r.lastWords(id)
 }
 
 // lastWords is the end of a container's log, for a message.

@@ -223,10 +223,10 @@ func (r *Rollout) healthy(ctx context.Context, c container.InspectResponse) erro
 		case state.Health.Status == container.Healthy:
 			return nil
 		case state.Health.Status == container.Unhealthy:
-			return fmt.Errorf("it is unhealthy: %s; its log: %s", complaint(state.Health), r.lastWords(c.ID))
+			return fmt.Errorf("it is unhealthy: %s", r.complaint(c.ID, state.Health))
 		}
 		if err := pause(ctx); err != nil {
-			return fmt.Errorf("it was not healthy within %s: %s; its log: %s", patience, complaint(state.Health), r.lastWords(c.ID))
+			return fmt.Errorf("it was not healthy within %s: %s", patience, r.complaint(c.ID, state.Health))
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 const (
 	// batchKeys and batchBytes bound what one script does, and what is taken from one bucket at a time; a value may go beyond.
 	// A node serves nobody else meanwhile, so that who writes during a catch-up waits longer with more keys; with fewer most of
-	// its time goes into round trips. At 96 the p99 of writes is 1.6 to 2.3 times what it is without (40: 1.2 to 1.6), and
+	// its time goes into round trips. At 96 the p99 of writes is 1.6 to 2.3 times what it is without (40: 1.1 to 1.6), and
 	// the catch-up half as fast again (BenchmarkCatchUp).
 	batchKeys  = 96
 	batchBytes = 256 << 10

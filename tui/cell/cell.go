@@ -162,6 +162,16 @@ func Wrap(s string, width, limit int) []string {
 	return lines
 }
 
+// Hang puts lead before the first line and as many blanks before the others.
+func Hang(lead string, lines []string) []string {
+	blank := Blank(Width(lead))
+	for i, line := range lines {
+		lines[i] = lead + line
+		lead = blank
+	}
+	return lines
+}
+
 // Split shares width between n columns with gap cells between them; the first ones take what is left over.
 func Split(width, n, gap int) []int {
 	room := max(width-gap*(n-1), 0)

@@ -81,15 +81,7 @@ func (p painter) next() []string {
 			break
 		}
 	}
-	lines := cell.Wrap(step, p.Width-cell.Width(lead), 2)
-	for i := range lines {
-		if i == 0 {
-			lines[i] = lead + lines[i]
-		} else {
-			lines[i] = cell.Blank(cell.Width(lead)) + lines[i]
-		}
-	}
-	return lines
+	return cell.Hang(lead, cell.Wrap(step, p.Width-cell.Width(lead), 2))
 }
 
 func sizeHint(width, height int) string {
