@@ -100,10 +100,10 @@ func (r *Rollout) complaint(id string, h *container.Health) string {
 		last := h.Log[len(h.Log)-1]
 		said = fmt.Sprintf("its health check ended with exit code %d: %s", last.ExitCode, strings.TrimSpace(last.Output))
 	}
-	return said + "; its log: " + r.lastWords(id)
+	return said + "; " + r.lastWords(id)
 }
 
-// lastWords is the end of a container's log, for a message.
+// lastWords tells the end of a container's log, or why it cannot be had.
 func (r *Rollout) lastWords(id string) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -116,5 +116,5 @@ func (r *Rollout) lastWords(id string) string {
 	if _, err := stdcopy.StdCopy(&text, &text, logs); err != nil {
 		return "its log cannot be had: " + err.Error()
 	}
-	return strings.TrimSpace(text.String())
+	return "its log: " + strings.TrimSpace(text.String())
 }

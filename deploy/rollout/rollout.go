@@ -217,7 +217,7 @@ func (r *Rollout) healthy(ctx context.Context, c container.InspectResponse) erro
 		state := now.Container.State
 		switch {
 		case !state.Running || state.Restarting:
-			return fmt.Errorf("it has ended with exit code %d: %s", state.ExitCode, r.lastWords(c.ID))
+			return fmt.Errorf("it has ended with exit code %d; %s", state.ExitCode, r.lastWords(c.ID))
 		case state.Health == nil:
 			return errors.New("it has no health check, so nobody can tell whether it is well")
 		case state.Health.Status == container.Healthy:
