@@ -77,12 +77,12 @@ type Node struct {
 	Safety       string    `json:"safety,omitempty"` // the safety copy, once there is one
 	SafetySHA256 string    `json:"safety_sha256,omitempty"`
 	SafetyBytes  int64     `json:"safety_bytes,omitempty"`
+	Replaced     bool      `json:"replaced,omitempty"` // its data may be another: the replacing was begun
 	RunAfter     string    `json:"run_after,omitempty"`
 	KeysAfter    int64     `json:"keys_after"` // that clients know, at the end of all
 
-	version  string // of the Redis that it ran before
-	bytes    int64  // that its data takes at least; 0 where it does not run
-	replaced bool   // the replacing was begun by this process
+	version string // of the Redis that it ran before
+	bytes   int64  // that its data takes at least; 0 where it does not run
 }
 
 // Names are the nodes' names, in words.

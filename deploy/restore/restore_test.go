@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,9 +26,10 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(killedPart); dir != "" {
 		r := local{dir: dir, aof: "yes"}.restorer()
 		r.Tell = func(p Progress) {
-			fmt.Println(p.Step, p.Text)
-			if p.Step == Settle && strings.HasPrefix(p.Text, strings.TrimPrefix(os.Args[2], "settle ")) {
-				time.Sleep(time.Minute) // it only reads from here on, and might have ended before the kill comes
+			line := fmt.Sprintln(p.Step, p.Text)
+			fmt.Print(line)
+			if strings.HasPrefix(line, os.Args[2]) {
+				time.Sleep(time.Minute) // until it is killed
 			}
 		}
 		if err := r.byName(context.Background(), os.Args[1]); err != nil {
@@ -416,6 +418,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		{"carry carrying", ""},
 		{"stop stopping", "save copying"},
 		{"save copying", ""},
+		{"replace replacing", ""},
 		{"replace replacing", "replace replacing"},
 		{"start starting", ""},
 		{"start waiting", "start waiting"},
@@ -424,20 +427,31 @@ func TestKilledAtEveryStep(t *testing.T) {
 	} {
 		for _, after := range []string{"resume", "undo"} {
 			t.Run(step.at+", then "+after, func(t *testing.T) {
-				kill(t, l, service.G2, step.at)
+				last := "settle counting" // behind it comes the end, and that might come before the kill
+				standsAt := last
+				if step.again != "" {
+					standsAt = step.at // any further, and what comes again might have been done
+				}
+				kill(t, l, service.G2, step.at, standsAt)
 				if _, err := r.Prepare(t.Context(), Request{Node: service.G2}); !errors.Is(err, ErrUnfinished) {
 					t.Fatalf("the next one sees nothing: %v", err)
 				}
+				if _, err := r.awaitAnswer(t.Context(), service.G2); err != nil {
+					t.Fatal(err) // what it had begun is under way
+				}
 				if step.again != "" {
-					kill(t, l, after, map[string]string{"resume": step.again, "undo": "start"}[after])
+					kill(t, l, after, map[string]string{"resume": step.again, "undo": "start"}[after], last)
 				}
-				err := r.byName(t.Context(), after)
-				if after == "undo" && errors.Is(err, ErrUnfinished) {
-					err = r.byName(t.Context(), "resume")
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				eventually(t, "going on", func() error { // a start that was begun may come true between a plan and its act
+					err := r.byName(t.Context(), after)
+					if after == "undo" && errors.Is(err, ErrUnfinished) {
+						err = r.byName(t.Context(), "resume")
+					}
+					if err != nil && !errors.Is(err, ErrRefused) {
+						t.Fatal(err)
+					}
+					return err
+				})
 				pending, err := Pending(r.Store.Dir)
 				if err != nil || pending != nil {
 					t.Fatalf("left: %+v, %v", pending, err)
@@ -450,10 +464,87 @@ func TestKilledAtEveryStep(t *testing.T) {
 	p.check()
 }
 
-// kill lets a child do something until it says that it is at a step, or ends, and kills it.
-func kill(t *testing.T, l local, what, at string) {
+// startsIn is a stack whose node is started by somebody else while its data is replaced, once.
+type startsIn struct {
+	local
+	started *bool
+}
+
+func (s startsIn) Data(part stack.Part) (stack.Data, error) { return startsInData{s, part}, nil }
+
+type startsInData struct {
+	s    startsIn
+	part stack.Part
+}
+
+func (d startsInData) Save(ctx context.Context, to io.Writer) error {
+	return localData(d.s.data(d.part.Service)).Save(ctx, to)
+}
+
+func (d startsInData) Replace(ctx context.Context, from io.Reader) error {
+	if !*d.s.started {
+		*d.s.started = true
+		if err := d.s.Do(ctx, d.part, stack.Start); err != nil {
+			return err
+		}
+	}
+	return localData(d.s.data(d.part.Service)).Replace(ctx, from)
+}
+
+// TestStartedWhileReplaced: a node that somebody starts meanwhile may have loaded the old data, and is not believed. Going on
+// replaces it again.
+func TestStartedWhileReplaced(t *testing.T) {
+	l := newLocal(t, "yes")
+	p := newPair(t, l)
+	p.seed(20, "old")
+	l.take(t, nodes...)
+	p.seed(20, "new")
+	r := l.restorer()
+	r.must(t, Request{Node: service.G2})
+	p.settled()
+	r.Stack = startsIn{l, new(bool)}
+	if err := r.byName(t.Context(), "undo"); err == nil || !strings.Contains(err.Error(), "was started while its data was replaced") {
+		t.Fatalf("it ended with %v", err)
+	}
+	if err := r.byName(t.Context(), "resume"); err != nil {
+		t.Fatal(err)
+	}
+	p.settled()
+	p.holds(20, "new")
+	p.check()
+}
+
+// TestRefusedAfterReplacing: who goes on after a captop that was killed while it replaced, and is refused at once, has not
+// found that nothing was replaced: the safety copy is still needed.
+func TestRefusedAfterReplacing(t *testing.T) {
+	l := newLocal(t, "yes")
+	p := newPair(t, l)
+	p.seed(20, "v")
+	l.take(t, service.G2)
+	r := l.restorer()
+	kill(t, l, service.G2, "replace replacing", "replace replacing")
+	l.do(t, service.G2, stack.Start)
+	l.loaded(t, service.G2)
+	l.kill(service.G1)
+	for range 2 { // the second reads what the first has noted
+		if err := r.byName(t.Context(), "resume"); !errors.Is(err, ErrRefused) {
+			t.Fatalf("without the other node it ended with %v", err)
+		}
+		if pending, err := Pending(r.Store.Dir); err != nil || pending == nil {
+			t.Fatalf("it says that nothing was replaced: %v", err)
+		}
+	}
+	l.do(t, service.G1, stack.Start)
+	l.loaded(t, service.G1)
+	eventually(t, "taking it back", func() error { return r.byName(t.Context(), "undo") })
+	p.settled()
+	p.holds(20, "v")
+}
+
+// kill lets a child do something until it says that it is at a step, and kills it. The child goes no further than standsAt.
+func kill(t *testing.T, l local, what, at, standsAt string) {
 	t.Helper()
-	child := exec.Command(os.Args[0], what, at)
+	child := exec.Command(os.Args[0], what, standsAt)
 	child.Env = append(os.Environ(), killedPart+"="+l.dir)
 	out, err := child.StdoutPipe()
 	if err == nil {

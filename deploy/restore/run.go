@@ -58,6 +58,9 @@ func (r *Restorer) Resume(ctx context.Context) (*Record, error) {
 		return record, err
 	}
 	record.resumed = true
+	for _, n := range record.Nodes {
+		n.Replaced = n.Replaced || record.Step == Replace
+	}
 	if slices.Index(steps, record.Step) <= slices.Index(steps, Replace) {
 		record.Step = Carry // a node that somebody has started meanwhile has taken writes
 	}
@@ -93,7 +96,7 @@ func (r *Restorer) run(ctx context.Context, record *Record) error {
 // failed notes why a step failed. What was only stopped is started again.
 func (r *Restorer) failed(record *Record, step Step, cause error) error {
 	record.Error = cause.Error()
-	if record.Kind == Restore && slices.Index(steps, step) < slices.Index(steps, Replace) && !slices.ContainsFunc(record.Nodes, func(n *Node) bool { return n.replaced }) {
+	if record.Kind == Restore && slices.Index(steps, step) < slices.Index(steps, Replace) && !slices.ContainsFunc(record.Nodes, func(n *Node) bool { return n.Replaced }) {
 		ctx, cancel := context.WithTimeout(context.Background(), r.Patience)
 		defer cancel()
 		for _, n := range record.Nodes {
@@ -304,7 +307,7 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 		done += count
 		r.Tell(Progress{Step: Replace, Text: text, Done: done, Total: total})
 	}
-	n.replaced = true
+	n.Replaced = true
 	out, in := io.Pipe()
 	go func() { in.CloseWithError(r.stream(in, record, n, wrote)) }()
 	err = data.Replace(ctx, out)
@@ -312,7 +315,11 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 	if err != nil {
 		return fmt.Errorf("replacing its data: %w", err)
 	}
-	return nil
+	part, err := r.part(ctx, n.Name)
+	if err == nil && part.State != stack.Stopped {
+		err = errors.New("it was started while its data was replaced, and may have loaded what lay there before")
+	}
+	return err
 }
 
 func (r *Restorer) sizeOf(n *Node) (int64, error) {
