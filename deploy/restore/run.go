@@ -287,6 +287,9 @@ func (r *Restorer) data(ctx context.Context, name string) (stack.Data, error) {
 	return data, nil
 }
 
+// errStarted says that going on is needed.
+var errStarted = errors.New("it was started while its data was replaced, and may have loaded what lay there before")
+
 // replace makes the source the node's data. The stream fails, and with it the replacing, where it is not what was verified.
 func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 	if record.Kind == Undo && n.Source == "" {
@@ -317,7 +320,7 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 	}
 	part, err := r.part(ctx, n.Name)
 	if err == nil && part.State != stack.Stopped {
-		err = errors.New("it was started while its data was replaced, and may have loaded what lay there before")
+		err = errStarted
 	}
 	return err
 }
