@@ -137,20 +137,24 @@ func readClient(line string) Client {
 		Memory: number("tot-mem")}
 }
 
-// queues asks for the length and the oldest mark of every bucket's set.
+// queues asks for the length and the oldest mark of every bucket's set, and of that of AP's batches, which count for one each: they
+// are a tenth of a second old at most, or about to become marks of keys.
 type queues struct {
-	lengths [2][layout.Buckets]*redis.IntCmd
-	oldest  [2][layout.Buckets]*redis.ZSliceCmd
+	lengths [2][]*redis.IntCmd
+	oldest  [2][]*redis.ZSliceCmd
 }
 
 var queueModes = [2]service.Mode{service.ModeCP, service.ModeAP}
 
 func (q *queues) ask(ctx context.Context, pipe redis.Pipeliner) {
-	for m, name := range [2]func(int) string{layout.CPDirty, layout.APDirty} {
-		for b := range layout.Buckets {
-			q.lengths[m][b] = pipe.ZCard(ctx, name(b))
-			q.oldest[m][b] = pipe.ZRangeWithScores(ctx, name(b), 0, 0)
-		}
+	ask := func(m int, set string) {
+		q.lengths[m] = append(q.lengths[m], pipe.ZCard(ctx, set))
+		q.oldest[m] = append(q.oldest[m], pipe.ZRangeWithScores(ctx, set, 0, 0))
+	}
+	ask(1, layout.APBatches)
+	for b := range layout.Buckets {
+		ask(0, layout.CPDirty(b))
+		ask(1, layout.APDirty(b))
 	}
 }
 
@@ -162,7 +166,7 @@ func (q *queues) read(clock *redis.TimeCmd) Part[[]Queue] {
 	all := make([]Queue, len(queueModes))
 	for m, mode := range queueModes {
 		all[m].Mode = mode
-		for b := range layout.Buckets {
+		for b := range q.lengths[m] {
 			if err := errors.Join(q.lengths[m][b].Err(), q.oldest[m][b].Err()); err != nil {
 				return part([]Queue(nil), err)
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -217,6 +218,11 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 	if err := p.nodes[g1].ZAdd(t.Context(), layout.APDirty(layout.Bucket("marked")), mark).Err(); err != nil {
 		t.Fatal(err)
 	}
+	p.set(t, g1, layout.APRegister("batched"), layout.APStamp, "7", layout.APOrigin, "1", layout.APValue, "x")
+	batch := redis.Z{Score: mark.Score, Member: layout.APBatch("7.1", slices.Values([]string{"another", "batched"}))}
+	if err := p.nodes[g1].ZAdd(t.Context(), layout.APBatches, batch).Err(); err != nil {
+		t.Fatal(err)
+	}
 	p.set(t, g1, layout.APRegister("unsettled"), layout.APStamp, "7", layout.APOrigin, "1", layout.APValue, "x")
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -240,11 +246,11 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 	for _, f := range c.Findings {
 		got += fmt.Sprintf("%s %s %s; ", f.Mode, f.Key, f.State)
 	}
-	if want := "ap unsettled not settled; cp promised in flight; ap marked in flight; ap restless in flight; "; got != want || c.InFlight != 3 || c.Unsettled != 1 {
+	if want := "ap unsettled not settled; cp promised in flight; ap batched in flight; ap marked in flight; ap restless in flight; "; got != want || c.InFlight != 4 || c.Unsettled != 1 {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	for _, f := range c.Findings {
-		if f.Key == "marked" && !strings.Contains(f.Why, "for 1m0") {
+		if (f.Key == "marked" || f.Key == "batched") && !strings.Contains(f.Why, "for 1m0") {
 			t.Errorf("the mark's age is not told: %s", f.Why)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -144,6 +145,7 @@ func (s *Space) full(ctx context.Context, node int, refs []ref) []Copy {
 	defer cancel()
 	pipe := s.nodes[node].Pipeline()
 	clock, server := pipe.Time(ctx), pipe.Info(ctx, "server")
+	batches := pipe.ZRangeWithScores(ctx, layout.APBatches, 0, -1) // first: they become marks of keys
 	asked := make([]fullCommands, len(refs))
 	for i, r := range refs {
 		asked[i] = askFull(ctx, pipe, r)
@@ -153,11 +155,14 @@ func (s *Space) full(ctx context.Context, node int, refs []ref) []Copy {
 	run, runErr := runID(server)
 	for i, r := range refs {
 		copies[i] = Copy{Node: s.names[node]}
-		if problem := errors.Join(clock.Err(), runErr, asked[i].err(), connectionError(clock, err)); problem != nil {
+		if problem := errors.Join(clock.Err(), runErr, batches.Err(), asked[i].err(), connectionError(clock, err)); problem != nil {
 			copies[i].Error = why(problem)
 			continue
 		}
 		asked[i].read(&copies[i], r, clock.Val(), run)
+		if r.mode == service.ModeAP {
+			copies[i].waitsIn(batches.Val(), r.key, clock.Val())
+		}
 	}
 	return copies
 }
@@ -225,6 +230,17 @@ func (f fullCommands) read(c *Copy, r ref, clock time.Time, run string) {
 	}
 	if !c.Exists {
 		c.Version = ""
+	}
+}
+
+// waitsIn adds the marks of AP's batches, the oldest first, to that of the key.
+func (c *Copy) waitsIn(batches []redis.Z, key string, clock time.Time) {
+	for _, batch := range batches {
+		mark, _ := batch.Member.(string)
+		if slices.Contains(layout.APBatchKeys(mark), key) {
+			c.Waiting, c.WaitingFor = true, max(c.WaitingFor, clock.Sub(time.UnixMicro(int64(batch.Score))))
+			return
+		}
 	}
 }
 

@@ -15,8 +15,7 @@ import (
 // item is a register to write or to carry.
 type item struct {
 	key, at, origin, value string
-	bucket                 int   // of the key
-	taken                  int64 // the source's clock when it was as it is here, microseconds
+	bucket                 int // of the key
 }
 
 func newItem(key, at, origin, value string) item {
@@ -30,17 +29,14 @@ func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
 // A node reads and writes one in less time than so many arguments, and what one node took goes to the other as it is.
 type bundle struct {
 	bucket int   // of one of them
-	taken  int64 // as that of an item
+	taken  int64 // the source's clock when they were as they are here, microseconds
 	packed string
 }
 
-// pack makes the text of a bundle. Clearing marks takes no values.
-func pack(items []item, values bool) string {
+// pack makes the text of a bundle.
+func pack(items []item) string {
 	packed := make([]byte, 0, 256*len(items))
 	for _, x := range items {
-		if !values {
-			x.value = ""
-		}
 		for _, text := range [...]string{x.register(), x.at, x.origin, x.value} {
 			packed = appendText(append(packed, ','), text)
 		}
@@ -65,7 +61,7 @@ func appendText(to []byte, text string) []byte {
 // bundles are those of items of any bucket.
 func bundles(items []item) (all []bundle) {
 	for some := range slices.Chunk(items, batchKeys) {
-		all = append(all, bundle{bucket: some[0].bucket, packed: pack(some, true)})
+		all = append(all, bundle{bucket: some[0].bucket, packed: pack(some)})
 	}
 	return all
 }
@@ -78,25 +74,6 @@ func merge(ctx context.Context, target *node.Incarnation, all []bundle) error {
 	}
 	_, err := pipelined(ctx, target, calls)
 	return err
-}
-
-// clearing puts items in the order of their buckets, and gives the calls that clear their marks. Of the times at which those
-// of a bucket were taken the first stands for all: that makes a mark older at most, and so a bound larger.
-func clearing(items []item) (calls []scriptCall) {
-	slices.SortFunc(items, func(a, b item) int { return a.bucket - b.bucket })
-	for some := range slices.Chunk(items, batchKeys) {
-		call := scriptCall{script: clearScript}
-		for len(some) > 0 {
-			bucket, taken, n := some[0].bucket, some[0].taken, 1
-			for ; n < len(some) && some[n].bucket == bucket; n++ {
-				taken = min(taken, some[n].taken)
-			}
-			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), append(call.args, taken, pack(some[:n], false))
-			some = some[n:]
-		}
-		calls = append(calls, call)
-	}
-	return calls
 }
 
 // clearAndTake clears the marks of bundles that are done, and takes the oldest registers that are dirty in the buckets.

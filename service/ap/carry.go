@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,18 +15,29 @@ import (
 // were. For whoever is about to take the node's data away: writes are held at the node meanwhile (CLIENT PAUSE WRITE,
 // which holds scripts, too), so it is only read there, by plain commands. The marks stay.
 func Carry(ctx context.Context, from, to *redis.Client) (carried int, err error) {
+	batches, err := from.ZRange(ctx, layout.APBatches, 0, -1).Result()
+	if err != nil {
+		return 0, fmt.Errorf("reading which batches wait for the peer: %w", err)
+	}
+	var waiting [layout.Buckets][]string
+	for _, mark := range batches {
+		for _, key := range layout.APBatchKeys(mark) {
+			bucket := layout.Bucket(key)
+			waiting[bucket] = append(waiting[bucket], key)
+		}
+	}
 	for bucket := range layout.Buckets {
 		marked, err := from.ZRange(ctx, layout.APDirty(bucket), 0, -1).Result()
 		if err != nil {
 			return carried, fmt.Errorf("reading what is marked for the peer: %w", err)
 		}
-		for len(marked) > 0 {
-			n := min(moveKeys, len(marked))
-			if err := carryKeys(ctx, from, to, bucket, marked[:n]); err != nil {
+		marked = append(marked, waiting[bucket]...)
+		slices.Sort(marked)
+		for keys := range slices.Chunk(slices.Compact(marked), moveKeys) {
+			if err := carryKeys(ctx, from, to, bucket, keys); err != nil {
 				return carried, err
 			}
-			carried += n
-			marked = marked[n:]
+			carried += len(keys)
 		}
 	}
 	return carried, nil
@@ -49,7 +61,7 @@ func carryKeys(ctx context.Context, from, to *redis.Client, bucket int, keys []s
 	if len(items) == 0 {
 		return nil
 	}
-	if err := to.Eval(ctx, mergeText, []string{layout.APDirty(bucket)}, pack(items, true)).Err(); err != nil {
+	if err := to.Eval(ctx, mergeText, []string{layout.APDirty(bucket)}, pack(items)).Err(); err != nil {
 		return fmt.Errorf("writing registers to the peer: %w", err)
 	}
 	return nil

@@ -94,7 +94,7 @@ func queue(b *testing.B, s *Store, client *redis.Client, n int) {
 			asked = append(asked, newItem("queued:"+strconv.Itoa(i), decimal(drawn.at), s.origin, value))
 		}
 		answers := make([]node.Answer[any], len(asked))
-		writesOf(s.clock)(ctx, client, asked, answers)
+		sendWrites(ctx, client, s.clock, batch{}, asked, answers)
 		if answers[0].Err != nil {
 			b.Fatal(answers[0].Err)
 		}
@@ -174,7 +174,7 @@ func mergeBenchmark(b *testing.B) float64 {
 	}
 	_, port, _ := net.SplitHostPort(server.Addr())
 	output, err := exec.Command("redis-benchmark", "-p", port, "-c", "50", "-P", "16", "-n", "200000", "-r", "1000000", "--csv", "EVALSHA", sha, "1",
-		layout.APDirty(0), pack([]item{{key: "__rand_int__", at: "1763868000123456", origin: "817263", value: strings.Repeat("x", 100)}}, true)).Output()
+		layout.APDirty(0), pack([]item{{key: "__rand_int__", at: "1763868000123456", origin: "817263", value: strings.Repeat("x", 100)}})).Output()
 	if err != nil {
 		b.Fatalf("running redis-benchmark (Debian: redis-tools): %v", err)
 	}

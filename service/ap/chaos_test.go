@@ -296,7 +296,7 @@ func (c *chaos) converge() {
 	await(c.t, "both nodes were seen without marks", func() error {
 		for _, part := range s.parts {
 			for which := range part.nodes {
-				if v := part.watch[which].view(); v.sent.Before(begun) || v.dirty != 0 {
+				if v := part.watch[which].view(); v.sent.Before(begun) || v.oldest != 0 {
 					return fmt.Errorf("%+v", part.Nodes()[which])
 				}
 			}

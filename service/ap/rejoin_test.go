@@ -39,7 +39,7 @@ func awaitCarried(t testing.TB, s *Store) {
 	begun := time.Now()
 	await(t, "both nodes were seen without marks", func() error {
 		for which := range s.nodes {
-			if v := s.watch[which].view(); v == nil || v.sent.Before(begun) || v.dirty != 0 {
+			if v := s.watch[which].view(); v == nil || v.sent.Before(begun) || v.oldest != 0 {
 				return fmt.Errorf("%+v", s.Nodes()[which])
 			}
 		}

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
+	"captop/service/layout"
 	"captop/service/node"
 )
 
@@ -23,9 +27,8 @@ const (
 	handBytes = 4 << 20
 	// gather is how long a carrier lets writes come together.
 	gather = 3 * time.Millisecond
-	// clearAfter is how long the marks of what was handed over may stay, and batchKeys how many: to clear many costs a node
-	// little more than to clear one, and keeps it from its other callers. Each seems to be behind as long as its mark is there.
-	clearAfter = 10 * time.Millisecond
+	// unfoldBatches is how many late batches are unfolded in one round trip.
+	unfoldBatches = 32
 	// leaseFor is how long a direction may stay without a carrier when its holder dies.
 	leaseFor   = time.Second
 	leaseRenew = leaseFor / 3
@@ -35,21 +38,26 @@ const (
 	backoffMax = time.Second
 )
 
-// flow carries dirty keys from one node to its peer, in two ways. What this instance writes it hands over itself, from
-// memory; to lose that is harmless, for the mark stays. What is marked for longer than that takes (the peer was away, or
-// the instance that wrote it is) is taken from the node: every instance could, and the one with the lease does. Two at a
-// time, or one that stops anywhere, do no harm: a merge may be repeated and may come late.
+// flow carries from one node to its peer what that lacks, in two ways. What this instance writes it hands over itself, from
+// memory, a batch at a time, with one mark for all of it: a mark for each key costs a node as much as the write. To lose what is
+// handed over is harmless, for the mark stays. A batch that stays longer than that takes (the peer was away, or the instance
+// that wrote it is) is unfolded: each of its keys is marked, and so is what is written as long as nothing can be handed over.
+// So what a node knows of its peer's lack is bounded by the number of keys, not of writes. What is marked so is taken from the
+// node: every instance could, and the one with the lease does. Two at a time, or one that stops anywhere, do no harm: a merge may
+// be repeated and may come late, and a mark too many, or too old, costs a merge.
 type flow struct {
 	store   *Store
 	from    side
 	holder  string
 	dirty   atomic.Uint64 // bit b: bucket b may have marks that are old
+	late    atomic.Int64  // by the node's clock, microseconds: batches from before it are to be unfolded; 0: none
 	marked  atomic.Int64  // when a mark was last made or found, Unix microseconds
 	wake    chan struct{} // there may be something to take
 	written chan struct{} // there is something to hand over
 
 	mu      sync.Mutex
 	handed  []item // written by this instance, not carried yet
+	marks   []any  // of their batches
 	bytes   int    // of these
 	failing bool   // nothing can be handed over now
 
@@ -59,29 +67,66 @@ type flow struct {
 	asofNext time.Time
 
 	// Used by carryHanded alone.
-	spare    []item
-	merged   []item    // the peer has them, their marks are still there; without values
-	mergedAt time.Time // the first of them
+	spare      []item
+	spareMarks []any
 }
 
 func newFlow(s *Store, from side, holder string) *flow {
 	return &flow{store: s, from: from, holder: holder, wake: make(chan struct{}, 1), written: make(chan struct{}, 1)}
 }
 
-// handOver takes what this instance has just written, by its clock at a time (microseconds). Where there is too much, the
-// node has it marked all the same.
-func (f *flow) handOver(x item, now int64) {
-	f.marked.Store(now)
+// send makes a round trip of writes at the node, and hands over what was written.
+func (f *flow) send(ctx context.Context, client *redis.Client, asked []item, answers []node.Answer[any]) {
+	if !f.hands() {
+		f.sendMarked(ctx, client, asked, answers)
+		return
+	}
+	mark := layout.APBatch(layout.APVersion(asked[0].at, asked[0].origin), func(yield func(string) bool) {
+		for i := 0; i < len(asked) && yield(asked[i].key); i++ {
+		}
+	})
+	sendWrites(ctx, client, f.store.clock, batch{f.store.batches, mark}, asked, answers)
+	f.handOver(mark, asked, answers)
+}
+
+// sendMarked makes a round trip of writes with a mark for each key, for the node to be asked for them.
+func (f *flow) sendMarked(ctx context.Context, client *redis.Client, asked []item, answers []node.Answer[any]) {
+	sendWrites(ctx, client, f.store.clock, batch{}, asked, answers)
+	var buckets uint64
+	for i, x := range asked {
+		if taken(answers[i]) {
+			buckets |= 1 << x.bucket
+		}
+	}
+	f.found(buckets)
+	rouse(f.written) // that is how it notices that the peer is back
+}
+
+// hands reports whether what is written now is to be handed over.
+func (f *flow) hands() bool {
 	f.mu.Lock()
-	taken := !f.failing && len(x.value) < soloBytes && len(f.handed) < handKeys && f.bytes < handBytes
-	if taken {
-		f.handed = append(f.handed, x)
-		f.bytes += len(x.value)
+	defer f.mu.Unlock()
+	return !f.failing && len(f.handed) < handKeys && f.bytes < handBytes
+}
+
+// handOver takes what this instance has just written under one mark.
+func (f *flow) handOver(mark string, asked []item, answers []node.Answer[any]) {
+	f.marked.Store(f.store.config.Now().UnixMicro())
+	f.mu.Lock()
+	before := len(f.handed)
+	for i, x := range asked {
+		if taken(answers[i]) {
+			f.handed = append(f.handed, x)
+			f.bytes += len(x.value)
+		}
+	}
+	some := len(f.handed) > before
+	if some {
+		f.marks = append(f.marks, mark)
 	}
 	f.mu.Unlock()
-	rouse(f.written) // where nothing was taken, too: that is how it notices that the peer is back
-	if !taken {
-		f.found(1 << x.bucket)
+	if some {
+		rouse(f.written)
 	}
 }
 
@@ -92,6 +137,12 @@ func (f *flow) found(buckets uint64) {
 	}
 	f.dirty.Or(buckets)
 	f.marked.Store(f.store.config.Now().UnixMicro())
+	rouse(f.wake)
+}
+
+// foundBatches tells that there are batches which nobody hands over, and the node's clock.
+func (f *flow) foundBatches(clock int64) {
+	f.late.Store(clock - handWait.Microseconds())
 	rouse(f.wake)
 }
 
@@ -114,7 +165,7 @@ func (f *flow) run(ctx context.Context) {
 	hand.Go(func() { f.repeat(ctx, f.written, nil, gather, f.carryHanded) })
 	f.repeat(ctx, f.wake, ticker.C, 0, f.turn)
 	hand.Wait()
-	f.release()
+	f.leave()
 }
 
 // repeat works a moment after there is something to do, until ctx ends; behind a failure it waits longer and longer.
@@ -139,9 +190,12 @@ func (f *flow) repeat(ctx context.Context, wake <-chan struct{}, tick <-chan tim
 	}
 }
 
-// turn renews the lease, and takes what is dirty if it is held.
+// turn unfolds late batches, renews the lease, and takes what is dirty if it is held.
 func (f *flow) turn(ctx context.Context) error {
 	source, err := f.store.nodes[f.from].Current(ctx)
+	if err == nil {
+		err = f.unfold(ctx, source)
+	}
 	if err != nil {
 		return err
 	}
@@ -166,42 +220,32 @@ func (f *flow) turn(ctx context.Context) error {
 	return nil
 }
 
-// carryHanded carries what this instance wrote, and clears the marks of what was carried a while ago. What fails is left to
-// its marks.
+// carryHanded carries what this instance wrote, and takes its marks away. What fails is left to them.
 func (f *flow) carryHanded(ctx context.Context) error {
-	if err := f.mergeHanded(ctx); err != nil {
-		return err
-	}
-	return f.clearMerged(ctx)
-}
-
-func (f *flow) mergeHanded(ctx context.Context) error {
 	reachable := f.store.nodes[f.from.peer()].Standing().Reachable
 	f.mu.Lock()
-	items := f.handed
-	f.handed, f.bytes = f.spare[:0], 0
+	items, marks := f.handed, f.marks
+	f.handed, f.marks, f.bytes = f.spare[:0], f.spareMarks[:0], 0
 	f.failing = f.failing && !reachable
 	f.mu.Unlock()
-	if f.spare = items[:0]; len(items) == 0 {
+	f.spare, f.spareMarks = items[:0], marks[:0]
+	if len(items) == 0 {
 		return nil
 	}
+	defer clear(items)
 	err := f.mergeItems(ctx, items)
 	f.mu.Lock()
 	f.failing = err != nil
 	f.mu.Unlock()
-	defer clear(items)
 	if err != nil {
-		f.merged = append(f.merged, items...)
-		f.leave()
 		return err
 	}
-	if len(f.merged) == 0 {
-		f.mergedAt = time.Now()
-		time.AfterFunc(clearAfter, func() { rouse(f.written) })
+	source, err := f.store.nodes[f.from].Current(ctx)
+	if err == nil {
+		err = source.Do(ctx, func(client *redis.Client) error { return client.ZRem(ctx, f.store.batches, marks...).Err() })
 	}
-	for _, x := range items {
-		x.value = ""
-		f.merged = append(f.merged, x)
+	if err != nil {
+		return fmt.Errorf("clearing the marks of batches: %w", err)
 	}
 	return nil
 }
@@ -217,31 +261,45 @@ func (f *flow) mergeItems(ctx context.Context, items []item) error {
 	return nil
 }
 
-// clearMerged clears the marks of what the peer has by now, once they are many or the first was merged a while ago.
-func (f *flow) clearMerged(ctx context.Context) error {
-	if len(f.merged) == 0 || len(f.merged) < batchKeys && time.Since(f.mergedAt) < clearAfter {
-		return nil
+// unfold marks each key of the late batches in the place of these. Whoever else is at it, or hands a batch over after all, does
+// no harm.
+func (f *flow) unfold(ctx context.Context, source *node.Incarnation) error {
+	before := f.late.Swap(0)
+	for before > 0 {
+		n := 0
+		err := source.Do(ctx, func(client *redis.Client) error {
+			late, err := client.ZRangeByScoreWithScores(ctx, f.store.batches, &redis.ZRangeBy{Min: "-inf", Max: decimal(before), Count: unfoldBatches}).Result()
+			if n = len(late); err != nil || n == 0 {
+				return err
+			}
+			_, err = client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+				for _, z := range late {
+					f.markKeys(ctx, pipe, z)
+				}
+				return nil
+			})
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("unfolding batches: %w", err) // the next poll finds them again
+		}
+		if n < unfoldBatches {
+			break
+		}
 	}
-	source, err := f.store.nodes[f.from].Current(ctx)
-	if err == nil {
-		_, err = pipelined(ctx, source, clearing(f.merged))
-	}
-	if err != nil {
-		f.leave()
-		return fmt.Errorf("clearing marks: %w", err)
-	}
-	f.merged = f.merged[:0]
 	return nil
 }
 
-// leave leaves what was handed over to its marks.
-func (f *flow) leave() {
+// markKeys marks the keys of a batch, and then takes the batch away. A mark that is older stays as it is.
+func (f *flow) markKeys(ctx context.Context, pipe redis.Pipeliner, z redis.Z) {
+	mark, _ := z.Member.(string)
 	var buckets uint64
-	for _, x := range f.merged {
-		buckets |= 1 << x.bucket
+	for _, key := range layout.APBatchKeys(mark) {
+		bucket := layout.Bucket(key)
+		pipe.ZAddLT(ctx, layout.APDirty(bucket), redis.Z{Score: z.Score, Member: key})
+		buckets |= 1 << bucket
 	}
-	clear(f.merged) // with values
-	f.merged = f.merged[:0]
+	pipe.ZRem(ctx, f.store.batches, mark)
 	f.found(buckets)
 }
 
@@ -261,14 +319,18 @@ func (f *flow) lease(ctx context.Context, source *node.Incarnation) error {
 	return nil
 }
 
-func (f *flow) release() {
-	if !f.held {
-		return
-	}
+// leave unfolds what was not handed over, and gives the lease back. Where that fails, others find the batches, and the lease runs
+// out by itself.
+func (f *flow) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseRenew)
 	defer cancel()
-	if source, err := f.store.nodes[f.from].Current(ctx); err == nil {
-		// Where it fails the lease runs out by itself.
+	source, err := f.store.nodes[f.from].Current(ctx)
+	if err != nil {
+		return
+	}
+	f.late.Store(math.MaxInt64)
+	_ = f.unfold(ctx, source)
+	if f.held {
 		_, _ = source.Run(ctx, releaseScript, []string{f.store.lease}, f.holder)
 	}
 }

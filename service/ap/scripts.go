@@ -53,25 +53,25 @@ var writes = node.NewBatch(2, []string{"write"}, func(string) string { return wr
 // soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
 const soloBytes = 8 << 10
 
-// texts are the keys and arguments of a write.
-func (x item) texts() (keys [2]string, args [3]string) {
-	return [2]string{x.register(), layout.APDirty(x.bucket)}, [3]string{x.value, x.at, x.key}
-}
-
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
-// writesOf gives what makes the round trips of writes under the stamps of a clock.
-func writesOf(c *clock) func(context.Context, *redis.Client, []item, []node.Answer[any]) {
-	return func(ctx context.Context, client *redis.Client, asked []item, answers []node.Answer[any]) {
-		items := make([]node.Item, len(asked))
-		keys, args := make([][2]string, len(asked)), make([][3]string, len(asked))
-		for i, x := range asked {
-			keys[i], args[i] = x.texts()
-			items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
+// batch is what the writes of one round trip have in common in their mark: the set, and the mark. The zero batch marks the key
+// of each.
+type batch struct{ set, mark string }
+
+// sendWrites makes a round trip of writes under the stamps of a clock.
+func sendWrites(ctx context.Context, client *redis.Client, c *clock, b batch, asked []item, answers []node.Answer[any]) {
+	items := make([]node.Item, len(asked))
+	keys, args := make([][2]string, len(asked)), make([][3]string, len(asked))
+	for i, x := range asked {
+		keys[i], args[i] = [2]string{x.register(), b.set}, [3]string{x.value, x.at, x.key}
+		if b.mark == "" {
+			keys[i][1] = layout.APDirty(x.bucket)
 		}
-		now, skew := c.now().UnixMicro(), c.maxSkew.Microseconds()
-		writes.Run(ctx, client, []string{decimal(c.origin), decimal(max(now-skew, 0)), decimal(now + skew)}, items, answers)
+		items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
 	}
+	now, skew := c.now().UnixMicro(), c.maxSkew.Microseconds()
+	writes.Run(ctx, client, []string{decimal(c.origin), decimal(max(now-skew, 0)), decimal(now + skew), b.mark}, items, answers)
 }
 
 // reading is a register as a node has it, and what the node said about itself just before and just after.

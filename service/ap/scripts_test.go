@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func runWrite(t *testing.T, c *redis.Client, key, value string, s stamp, now int
 	t.Helper()
 	at := clock{now: func() time.Time { return time.UnixMicro(now) }, origin: s.origin, maxSkew: 500 * time.Millisecond}
 	var answer [1]node.Answer[any]
-	writesOf(&at)(context.Background(), c, []item{newItem(key, decimal(s.at), decimal(s.origin), value)}, answer[:])
+	sendWrites(context.Background(), c, &at, batch{}, []item{newItem(key, decimal(s.at), decimal(s.origin), value)}, answer[:])
 	if answer[0].Err != nil {
 		t.Fatal(answer[0].Err)
 	}
@@ -93,7 +94,7 @@ func TestMergeScriptKeepsTheNewestAndMarksNothing(t *testing.T) {
 		taken   int
 	}{{"1763868000123456", "5", "a", 1}, {"1763868000123455", "9", "b", 0}, {"1763868000123456", "4", "c", 0},
 		{"1763868000123456", "5", "d", 0}, {"999999999999999", "9", "of 2001", 0}, {"1763868000123456", "6", "e", 1}, {"1763868000123457", "1", "f", 1}} {
-		n, err := c.Eval(context.Background(), mergeText, []string{layout.APRegister("k")}, pack([]item{newItem("k", step.t, step.o, step.v)}, true)).Int()
+		n, err := c.Eval(context.Background(), mergeText, []string{layout.APRegister("k")}, pack([]item{newItem("k", step.t, step.o, step.v)})).Int()
 		if err != nil || n != step.taken {
 			t.Errorf("merging %v took %d (%v)", step, n, err)
 		}
@@ -184,6 +185,7 @@ func mark(t *testing.T, c *redis.Client, key string) int64 {
 func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 	p, ctx := newPair(t), context.Background()
 	s, source, _ := uncarried(t, p)
+	s.flows[g1].failing = true // keys are marked one by one
 	c := client(t, p.servers[0])
 	mustWrite(t, s, "k", "1")
 	first := mark(t, c, "k")
@@ -218,6 +220,7 @@ func TestClearKeepsTheMarkOfAKeyThatWasWrittenAgain(t *testing.T) {
 func TestCarrierDiesBeforeItClears(t *testing.T) {
 	p, ctx := newPair(t), context.Background()
 	dead, source, target := uncarried(t, p)
+	dead.flows[g1].failing = true
 	mustWrite(t, dead, "k", "1")
 	batch, err := clearAndTake(ctx, source, nil, 1<<layout.Bucket("k"))
 	if err != nil {
@@ -238,6 +241,138 @@ func TestCarrierDiesBeforeItClears(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitValue(t, alive, "db_g2", "k", "2")
+}
+
+// batchesOf gives the batches of a node.
+func batchesOf(t *testing.T, c *redis.Client) []redis.Z {
+	t.Helper()
+	all, err := c.ZRangeWithScores(context.Background(), layout.APBatches, 0, -1).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestBatchOfADeadWriterIsUnfolded: what an instance has acknowledged and never handed over is carried by another, and each of
+// its keys counts as long as it waits as what it is: as old as its oldest write.
+func TestBatchOfADeadWriterIsUnfolded(t *testing.T) {
+	p, ctx := newPair(t), context.Background()
+	dead, source, _ := uncarried(t, p)
+	c := client(t, p.servers[0])
+	answers := make([]node.Answer[any], 3)
+	send := func(value string) {
+		t.Helper()
+		var asked []item
+		for _, key := range []string{"a", "b", "ключ with a space"} {
+			drawn, _ := dead.clock.next()
+			asked = append(asked, newItem(key, decimal(drawn.at), dead.origin, value))
+		}
+		dead.flows[g1].send(ctx, c, asked, answers)
+		for _, answer := range answers {
+			if !taken(answer) {
+				t.Fatalf("not written: %+v", answer)
+			}
+		}
+	}
+	send("1")
+	send("2")
+	if marks := batchesOf(t, c); len(marks) != 2 || mark(t, c, "a") != 0 {
+		t.Fatalf("two batches left %v, and the mark %d of a key", marks, mark(t, c, "a"))
+	}
+	first := batchesOf(t, c)[0].Score
+	younger := redis.Z{Score: first + 1, Member: "a"}
+	if err := c.ZAdd(ctx, layout.APDirty(layout.Bucket("a")), younger).Err(); err != nil {
+		t.Fatal(err)
+	}
+	dead.flows[g1].foundBatches(time.Now().Add(time.Minute).UnixMicro())
+	if err := dead.flows[g1].unfold(ctx, source); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"a", "b", "ключ with a space"} {
+		if got := mark(t, c, key); got != int64(first) {
+			t.Errorf("the mark of %q is %d, want %d, the time of its first batch", key, got, int64(first))
+		}
+	}
+	if marks := batchesOf(t, c); len(marks) != 0 {
+		t.Errorf("there still are %v", marks)
+	}
+	send("3")
+	alive := p.ready(t, "alive")
+	awaitCarried(t, alive)
+	for _, key := range []string{"a", "b", "ключ with a space"} {
+		awaitValue(t, alive, "db_g2", key, "3")
+	}
+}
+
+// TestCarryKnowsBatchesAndMarks: whoever is about to take a node's data away brings over what waits, in whichever way.
+func TestCarryKnowsBatchesAndMarks(t *testing.T) {
+	p := newPair(t)
+	s, _, _ := uncarried(t, p)
+	mustWrite(t, s, "in both", "old")
+	mustWrite(t, s, "in a batch", "v")
+	s.flows[g1].failing = true
+	mustWrite(t, s, "marked", "v")
+	mustWrite(t, s, "in both", "v")
+	to := client(t, p.servers[g2])
+	if carried, err := Carry(context.Background(), client(t, p.servers[g1]), to); err != nil || carried != 3 {
+		t.Errorf("carried %d, %v", carried, err)
+	}
+	for _, key := range []string{"in both", "in a batch", "marked"} {
+		if got := to.HGet(context.Background(), layout.APRegister(key), layout.APValue).Val(); got != "v" {
+			t.Errorf("%s is %q", key, got)
+		}
+	}
+}
+
+// TestQueueIsBoundedByKeys: as long as the peer is away, many writes of few keys leave as many marks as there are keys.
+func TestQueueIsBoundedByKeys(t *testing.T) {
+	p := newPair(t)
+	s := p.ready(t, "a")
+	p.servers[g2].Pause()
+	c := client(t, p.servers[g1])
+	var writers sync.WaitGroup
+	for w := range 8 {
+		writers.Go(func() {
+			for i := range 400 {
+				if _, err := s.Write(context.Background(), fmt.Sprint("k", (w+i)%10), []byte("v")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	await(t, "marks are those of keys", func() error {
+		if depth := s.Nodes()[g2].QueueDepth; len(batchesOf(t, c)) > 0 || depth != 10 {
+			return fmt.Errorf("%d batches, and a queue of %d", len(batchesOf(t, c)), depth)
+		}
+		return nil
+	})
+	p.servers[g2].Resume()
+	awaitGood(t, s, g1, g2)
+	awaitCarried(t, s)
+}
+
+// TestOneThatEndsLeavesNoBatches: what an instance that is closed has not handed over is marked key by key: an instance of before
+// there were batches carries it, too.
+func TestOneThatEndsLeavesNoBatches(t *testing.T) {
+	p := newPair(t)
+	s := p.ready(t, "a")
+	for i := range 100 {
+		mustWrite(t, s, fmt.Sprint("k", i), "v")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	source, target := client(t, p.servers[g1]), client(t, p.servers[g2])
+	if marks := batchesOf(t, source); len(marks) > 0 {
+		t.Errorf("it left %v", marks)
+	}
+	for i := range 100 {
+		key := fmt.Sprint("k", i)
+		if target.HGet(context.Background(), layout.APRegister(key), layout.APValue).Val() != "v" && mark(t, source, key) == 0 {
+			t.Errorf("%s is neither at db_g2 nor marked for it", key)
+		}
+	}
 }
 
 // A holder that dies without giving its lease back is followed by another when the lease runs out.

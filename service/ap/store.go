@@ -39,19 +39,20 @@ type Config struct {
 
 // Store keeps the promise of AP. Many may run on the same two nodes.
 type Store struct {
-	config Config
-	meta   string        // the key of what a node says about itself
-	lease  string        // the key of who carries its dirty keys to the peer
-	slow   time.Duration // factor of all intervals
-	nodes  [2]*node.Node
-	clock  *clock
-	origin string // of the stamps that it draws, as registers have it
-	watch  [2]*watch
-	flows  [2]*flow // by the side that they carry from
-	writes [2]*node.Lane[item, any]
-	reads  [2]*node.Lane[string, reading]
-	stop   context.CancelFunc
-	done   sync.WaitGroup
+	config  Config
+	meta    string        // the key of what a node says about itself
+	lease   string        // the key of who carries its dirty keys to the peer
+	batches string        // the key of the batches that the peer lacks
+	slow    time.Duration // factor of all intervals
+	nodes   [2]*node.Node
+	clock   *clock
+	origin  string // of the stamps that it draws, as registers have it
+	watch   [2]*watch
+	flows   [2]*flow // by the side that they carry from
+	writes  [2]*node.Lane[item, any]
+	reads   [2]*node.Lane[string, reading]
+	stop    context.CancelFunc
+	done    sync.WaitGroup
 }
 
 // Open starts a store; nodes that are away now may come later. Close ends it, and not the nodes.
@@ -62,22 +63,23 @@ func Open(config Config) (*Store, error) {
 	case config.Timeout <= 0 || config.MaxStaleness <= 0 || config.MaxClockSkew <= 0:
 		return nil, errors.New("opening the AP store: timeout, staleness and clock skew must be above zero")
 	}
-	meta, lease, slow := layout.APMeta, layout.APLease, time.Duration(1)
+	meta, lease, batches, slow := layout.APMeta, layout.APLease, layout.APBatches, time.Duration(1)
 	if config.Buckets == nil {
 		config.Buckets = layout.All()
 	} else {
-		meta, lease, slow = layout.APMetaOf(config.Buckets[0]), layout.APLeaseOf(config.Buckets[0]), bucketSlow
+		b := config.Buckets[0]
+		meta, lease, batches, slow = layout.APMetaOf(b), layout.APLeaseOf(b), layout.APBatchesOf(b), bucketSlow
 	}
 	// Numbers below 2^53 are exact in Lua; two instances share an origin once in 10^14.
 	origin := rand.Int64N(1 << 48)
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Store{config: config, meta: meta, lease: lease, slow: slow, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
+	s := &Store{config: config, meta: meta, lease: lease, batches: batches, slow: slow, nodes: [2]*node.Node{config.G1, config.G2}, stop: cancel,
 		clock: &clock{now: config.Now, origin: origin, maxSkew: config.MaxClockSkew}, origin: decimal(origin)}
 	holder := config.Instance + "/" + s.origin
 	for _, which := range []side{g1, g2} {
 		s.watch[which] = newWatch(config.Now())
-		s.writes[which], s.reads[which] = node.NewLane(writesOf(s.clock)), node.NewLane(readsOf(meta))
 		s.flows[which] = newFlow(s, which, holder)
+		s.writes[which], s.reads[which] = node.NewLane(s.flows[which].send), node.NewLane(readsOf(meta))
 	}
 	for _, which := range []side{g1, g2} {
 		s.done.Go(func() { every(ctx, slow*pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })

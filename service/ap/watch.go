@@ -44,9 +44,9 @@ type view struct {
 	settled bool   // it was reconciled under this run id
 	asof    int64  // by its clock, microseconds: up to here it has all that its peer acknowledged
 	oldest  int64  // by its clock, microseconds: the oldest write that its peer lacks; 0 if there is none
-	dirty   uint64 // bit b: bucket b has marks
-	late    uint64 // bit b: its oldest is older than handing over takes
-	depth   int64  // keys that its peer lacks a write of
+	late    uint64 // bit b: the oldest mark of bucket b is older than handing over takes
+	batches bool   // so is that of a batch
+	depth   int64  // keys that its peer lacks a write of; a batch counts for one until it is late
 	done    int64
 	total   int64
 }
@@ -180,15 +180,20 @@ func (s *Store) poll(ctx context.Context, which side) {
 	var clock *redis.TimeCmd
 	var meta *redis.SliceCmd
 	var marks [layout.Buckets]*redis.ZSliceCmd
-	var counts [layout.Buckets]*redis.IntCmd
+	var counts []*redis.IntCmd
+	var batches *redis.ZSliceCmd
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		pipe := client.Pipeline()
 		clock = pipe.Time(ctx)
+		batches = pipe.ZRangeWithScores(ctx, s.batches, 0, 0) // first: they become marks of keys, and never the other way round
 		for _, b := range s.config.Buckets {
 			marks[b] = pipe.ZRangeWithScores(ctx, layout.APDirty(b), 0, 0)
 			if counting {
-				counts[b] = pipe.ZCard(ctx, layout.APDirty(b))
+				counts = append(counts, pipe.ZCard(ctx, layout.APDirty(b)))
 			}
+		}
+		if counting {
+			counts = append(counts, pipe.ZCard(ctx, s.batches))
 		}
 		meta = pipe.HMGet(ctx, s.meta, "settled", "asof", "done", "total")
 		_, err := pipe.Exec(ctx)
@@ -206,41 +211,40 @@ func (s *Store) poll(ctx context.Context, which side) {
 	if before != nil {
 		v.depth = before.depth
 	}
-	v.readMarks(&marks)
-	if counting {
+	for b, mark := range marks {
+		if mark != nil && v.readOldest(mark) { // nil: not this store's
+			v.late |= 1 << b
+		}
+	}
+	v.batches = v.readOldest(batches)
+	if counting || v.oldest == 0 {
 		v.depth = 0
-		for _, b := range s.config.Buckets {
-			v.depth += counts[b].Val()
+		for _, count := range counts {
+			v.depth += count.Val()
 		}
 	}
 	if news := s.watch[which].take(v, s.clockError(which, v)); news != nil {
 		s.config.Logger.Error("CLOCK_SKEW", "node", s.nodes[which].Name(), "error", news.Error())
 	}
 	s.flows[which].found(v.late)
-	if v.dirty != 0 {
+	if v.batches {
+		s.flows[which].foundBatches(v.clock)
+	}
+	if v.oldest != 0 {
 		s.flows[which].marked.Store(v.got.UnixMicro())
 	}
 }
 
-func (v *view) readMarks(marks *[layout.Buckets]*redis.ZSliceCmd) {
-	for b, mark := range marks {
-		if mark == nil {
-			continue // not this store's
+// readOldest takes the oldest mark of a set into account, and reports whether it is older than handing over takes.
+func (v *view) readOldest(mark *redis.ZSliceCmd) (late bool) {
+	for _, z := range mark.Val() {
+		at := int64(z.Score)
+		if v.oldest == 0 || at < v.oldest {
+			v.oldest = at
 		}
-		for _, z := range mark.Val() {
-			v.dirty |= 1 << b
-			at := int64(z.Score)
-			if v.oldest == 0 || at < v.oldest {
-				v.oldest = at
-			}
-			if v.clock-at > handWait.Microseconds() {
-				v.late |= 1 << b
-			}
-		}
+		late = v.clock-at > handWait.Microseconds()
 	}
-	if v.dirty == 0 {
-		v.depth = 0
-	}
+	return late
 }
 
 // clockError compares the clocks. The node read its own between sent and got.

@@ -81,18 +81,16 @@ func (s *Store) writeAt(ctx context.Context, which side, key string, value []byt
 		if err != nil {
 			return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 		}
-		what, clock, err := verdict(reply)
+		what, stored, err := verdict(reply)
 		switch {
 		case err != nil:
 			return service.Written{}, fmt.Errorf("writing at %s: %w", name, err)
 		case what == "written":
-			x.taken = clock
-			s.flows[which].handOver(x, now)
 			return written, nil
 		case what == "newer":
-			s.clock.observe(clock)
+			s.clock.observe(stored)
 		default:
-			return service.Written{}, s.refuseSkew(what, name, now, clock)
+			return service.Written{}, s.refuseSkew(what, name, now, stored)
 		}
 	}
 	// The register got a newer value between every two of our attempts: those writes ran beside this one, and it
@@ -106,17 +104,20 @@ func (s *Store) sendWrite(ctx context.Context, which side, inc *node.Incarnation
 	}
 	var answer [1]node.Answer[any]
 	err := inc.Do(ctx, func(client *redis.Client) error {
-		writesOf(s.clock)(ctx, client, []item{x}, answer[:])
+		s.flows[which].sendMarked(ctx, client, []item{x}, answer[:])
 		return answer[0].Err
 	})
 	return answer[0].Value, err
 }
 
-// verdict reads the answer of the write script, and the time in it (microseconds).
+// taken reports whether the write script has applied a write.
+func taken(answer node.Answer[any]) bool { return answer.Err == nil && answer.Value == int64(1) }
+
+// verdict reads the answer of the write script, and where it refused, the time in it (microseconds).
 func verdict(reply any) (what string, at int64, err error) {
 	switch reply := reply.(type) {
 	case int64:
-		return "written", reply, nil
+		return "written", 0, nil
 	case []any:
 		if t := texts(reply); len(t) == 2 {
 			return t[0], number(t[1]), nil

@@ -4,6 +4,7 @@
 package layout
 
 import (
+	"iter"
 	"strconv"
 	"strings"
 
@@ -125,17 +126,34 @@ const (
 //	ap:{0}m      hash about the node: settled, the run id under which it was last reconciled; asof, see asof.lua of
 //	             package ap; while it is being reconciled: rejoin, whose token that is; beat, the last progress; done and total
 //	ap:{0}l      who carries this node's dirty keys to its peer
+//	ap:{0}b      sorted set: batches of writes that the peer lacks, see APBatch, by this node's clock (microseconds). A batch
+//	             that is not carried at once gets a mark for each of its keys instead, in their ap:{7}d
 const (
-	APPrefix = "ap:{"
-	apMiddle = "}k:"
-	APMeta   = "ap:{0}m"
-	APLease  = "ap:{0}l"
+	APPrefix  = "ap:{"
+	apMiddle  = "}k:"
+	APMeta    = "ap:{0}m"
+	APLease   = "ap:{0}l"
+	APBatches = "ap:{0}b"
 )
 
-// On a Redis Cluster each bucket is a node of its own, and has what the node has otherwise: APMetaOf and APLeaseOf in place of
-// APMeta and APLease. The names differ, so that neither can be taken for the other.
-func APMetaOf(bucket int) string  { return APPrefix + strconv.Itoa(bucket) + "}bm" }
-func APLeaseOf(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}bl" }
+// On a Redis Cluster each bucket is a node of its own, and has what the node has otherwise: APMetaOf, APLeaseOf and APBatchesOf
+// in place of APMeta, APLease and APBatches. The names differ, so that neither can be taken for the other.
+func APMetaOf(bucket int) string    { return APPrefix + strconv.Itoa(bucket) + "}bm" }
+func APLeaseOf(bucket int) string   { return APPrefix + strconv.Itoa(bucket) + "}bl" }
+func APBatchesOf(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}bb" }
+
+// APBatch is the mark of writes that went to a node in one round trip: the version of the first, which no other batch has, and
+// the keys, a line each. No key holds an end of line (service.CheckKey).
+func APBatch(first service.Version, keys iter.Seq[string]) string {
+	mark := []byte(first)
+	for key := range keys {
+		mark = append(append(mark, '\n'), key...)
+	}
+	return string(mark)
+}
+
+// APBatchKeys gives the keys of a batch.
+func APBatchKeys(mark string) []string { return strings.Split(mark, "\n")[1:] }
 
 // APRegisters begins the names of all registers of a bucket; the user's key follows.
 func APRegisters(bucket int) string { return apKeys[bucket] }
