@@ -232,7 +232,7 @@ func (f *flow) carryHanded(ctx context.Context) error {
 	if len(items) == 0 {
 		return nil
 	}
-	defer clear(items)
+	defer func() { clear(items); clear(marks) }()
 	err := f.mergeItems(ctx, items)
 	f.mu.Lock()
 	f.failing = err != nil
@@ -261,46 +261,43 @@ func (f *flow) mergeItems(ctx context.Context, items []item) error {
 	return nil
 }
 
-// unfold marks each key of the late batches in the place of these. Whoever else is at it, or hands a batch over after all, does
-// no harm.
+// unfold marks each key of the late batches in the place of these.
 func (f *flow) unfold(ctx context.Context, source *node.Incarnation) error {
 	before := f.late.Swap(0)
-	for before > 0 {
-		n := 0
-		err := source.Do(ctx, func(client *redis.Client) error {
-			late, err := client.ZRangeByScoreWithScores(ctx, f.store.batches, &redis.ZRangeBy{Min: "-inf", Max: decimal(before), Count: unfoldBatches}).Result()
-			if n = len(late); err != nil || n == 0 {
-				return err
-			}
-			_, err = client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-				for _, z := range late {
-					f.markKeys(ctx, pipe, z)
-				}
-				return nil
-			})
+	for n := unfoldBatches; before > 0 && n == unfoldBatches; {
+		var late []redis.Z
+		err := source.Do(ctx, func(client *redis.Client) (err error) {
+			oldest := &redis.ZRangeBy{Min: "-inf", Max: decimal(before), Count: unfoldBatches}
+			late, err = client.ZRangeByScoreWithScores(ctx, f.store.batches, oldest).Result()
 			return err
 		})
+		if err == nil {
+			err = f.unfoldAll(ctx, source, late)
+		}
 		if err != nil {
 			return fmt.Errorf("unfolding batches: %w", err) // the next poll finds them again
 		}
-		if n < unfoldBatches {
-			break
-		}
+		n = len(late)
 	}
 	return nil
 }
 
-// markKeys marks the keys of a batch, and then takes the batch away. A mark that is older stays as it is.
-func (f *flow) markKeys(ctx context.Context, pipe redis.Pipeliner, z redis.Z) {
-	mark, _ := z.Member.(string)
+func (f *flow) unfoldAll(ctx context.Context, source *node.Incarnation, batches []redis.Z) error {
+	var calls []scriptCall
 	var buckets uint64
-	for _, key := range layout.APBatchKeys(mark) {
-		bucket := layout.Bucket(key)
-		pipe.ZAddLT(ctx, layout.APDirty(bucket), redis.Z{Score: z.Score, Member: key})
-		buckets |= 1 << bucket
+	for _, z := range batches {
+		mark, _ := z.Member.(string)
+		call := scriptCall{unfoldScript, []string{f.store.batches}, []any{mark, int64(z.Score)}}
+		for _, key := range layout.APBatchKeys(mark) {
+			bucket := layout.Bucket(key)
+			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), append(call.args, key)
+			buckets |= 1 << bucket
+		}
+		calls = append(calls, call)
 	}
-	pipe.ZRem(ctx, f.store.batches, mark)
+	_, err := pipelined(ctx, source, calls)
 	f.found(buckets)
+	return err
 }
 
 // lease takes or renews the lease when it is time to.

@@ -23,6 +23,8 @@ var (
 	mergeText string
 	//go:embed lua/clear.lua
 	clearText string
+	//go:embed lua/unfold.lua
+	unfoldText string
 	//go:embed lua/lease.lua
 	leaseText string
 	//go:embed lua/release.lua
@@ -39,6 +41,7 @@ var (
 	mergeScript       = redis.NewScript(mergeText)
 	clearScript       = redis.NewScript(clearText)
 	takeScript        = redis.NewScript(takeText)
+	unfoldScript      = redis.NewScript(unfoldText)
 	leaseScript       = redis.NewScript(leaseText)
 	releaseScript     = redis.NewScript(releaseText)
 	asofScript        = redis.NewScript(asofText)
