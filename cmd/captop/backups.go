@@ -99,6 +99,9 @@ func unfinished(records []*restore.Record) (left, undo string) {
 			}
 		}
 	}
+	if slices.ContainsFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Undo && !r.Over() }) {
+		return left, "" // that one is to be finished
+	}
 	newest := slices.IndexFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Restore })
 	if newest >= 0 && records[newest].Step != restore.Aborted && records[newest].Step != restore.Undone {
 		undo = "the restore of " + records[newest].Names()

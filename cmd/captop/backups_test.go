@@ -96,6 +96,7 @@ func TestUnfinished(t *testing.T) {
 		{[]*restore.Record{record(restore.Restore, restore.Aborted)}, "", ""},
 		{[]*restore.Record{record(restore.Undo, restore.Done), record(restore.Restore, restore.Undone)}, "", ""},
 		{[]*restore.Record{record(restore.Restore, restore.Replace)}, `the restore of db_g2 from 2026-11-23 11:40:00 UTC is before the step "replace"`, "the restore of db_g2"},
+		{[]*restore.Record{record(restore.Undo, restore.Start), record(restore.Restore, restore.Done)}, `the undo of db_g2 from 2026-11-23 11:40:00 UTC is before the step "start"`, ""},
 	} {
 		if left, by := unfinished(one.records); left != one.left || by != one.by {
 			t.Errorf("%q and %q, wanted %q and %q", left, by, one.left, one.by)

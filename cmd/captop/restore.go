@@ -166,6 +166,9 @@ func (o *restoreOptions) run(ctx context.Context, prepare func(context.Context, 
 		}
 		return r.Run(ctx, plan)
 	}); err != nil {
+		if left, lost := restore.Pending(o.store.Dir); lost == nil && left != nil {
+			err = fmt.Errorf("%w\nThe %s of %s is not finished: %s", err, left.Kind, left.Names(), left.WayOn())
+		}
 		return failed(o.std, err)
 	}
 	_, err = fmt.Fprintf(o.std.out, "done: %s of %s in %s\n", plan.Kind, plan.Names(), cell.Span(time.Since(began)))

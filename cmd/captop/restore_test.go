@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"captop/deploy/dbnode"
 	"captop/service"
 	"captop/service/api"
 	"captop/service/node/nodetest"
@@ -221,4 +222,17 @@ func restoresByCommand(t *testing.T, nodes redisNodes) {
 	if err != nil || strings.Count(string(text), `"outcome":"done"`) != 4 {
 		t.Errorf("the journal is %s, %v", text, err)
 	}
+	standing, err := dbnode.AskAt(t.Context(), nodes.url[service.G2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := fmt.Sprintf(`{"format":1,"id":"99","kind":"undo","step":"start","nodes":[{"node":"db_g2","run_before":%q}]}`, standing.RunID)
+	if err := os.WriteFile(filepath.Join(state, "captop", "backups", "restore-99.json"), []byte(left), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := expect(1, "The undo of db_g2 is not finished: captop backup restore --resume finishes it\n", "restore", "--resume", "--yes")
+	if strings.Contains(said, "done:") {
+		t.Errorf("it says %s", said)
+	}
+	expect(1, "captop backup restore --resume finishes it\n", "undo", "--yes")
 }

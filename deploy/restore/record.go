@@ -97,6 +97,15 @@ func (r *Record) Names() string {
 // Over says whether nothing is left to be done.
 func (r *Record) Over() bool { return r.Step.over() }
 
+// WayOn says what brings a record that is not over to its end. An undo is not taken back.
+func (r *Record) WayOn() string {
+	const resume = "captop backup restore --resume finishes it"
+	if r.Kind == Undo {
+		return resume
+	}
+	return resume + ", captop backup undo takes it back"
+}
+
 const (
 	recordFormat    = 1
 	recordBeginning = "restore-"

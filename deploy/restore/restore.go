@@ -135,8 +135,8 @@ func (r *Restorer) noneIsPending() error {
 	if err != nil || pending == nil {
 		return err
 	}
-	return fmt.Errorf("%w: the %s of %s from %s was broken off before the step %q: captop backup restore --resume finishes it, captop backup undo takes it back",
-		ErrUnfinished, pending.Kind, pending.Names(), pending.Began.Format("15:04:05 UTC"), pending.Step)
+	return fmt.Errorf("%w: the %s of %s from %s was broken off before the step %q: %s",
+		ErrUnfinished, pending.Kind, pending.Names(), pending.Began.Format("15:04:05 UTC"), pending.Step, pending.WayOn())
 }
 
 // choose finds the backup of a node: the one named, or the newest verified one.
@@ -209,6 +209,13 @@ func newer(a, b string) bool {
 // PrepareUndo gives the plan that takes the newest restore back, finished or not. Errors are ErrRefused, ErrNothing, or
 // what kept it from looking.
 func (r *Restorer) PrepareUndo(ctx context.Context) (Plan, error) {
+	pending, err := Pending(r.Store.Dir)
+	if err == nil && pending != nil && pending.Kind == Undo {
+		err = r.noneIsPending()
+	}
+	if err != nil {
+		return Plan{}, err
+	}
 	records, err := Records(r.Store.Dir)
 	if err != nil {
 		return Plan{}, err
@@ -218,9 +225,6 @@ func (r *Restorer) PrepareUndo(ctx context.Context) (Plan, error) {
 		return Plan{}, ErrNothing
 	}
 	of := records[at]
-	if pending, err := Pending(r.Store.Dir); err != nil || pending != nil && pending.Kind == Undo {
-		return Plan{}, errors.Join(err, r.noneIsPending())
-	}
 	record := r.newRecord(Undo, of.Both)
 	record.Of = of.ID
 	for _, n := range of.Nodes {

@@ -506,6 +506,9 @@ func TestStartedWhileReplaced(t *testing.T) {
 	if err := r.byName(t.Context(), "undo"); !errors.Is(err, errStarted) {
 		t.Fatalf("it ended with %v", err)
 	}
+	if _, err := r.PrepareUndo(t.Context()); !errors.Is(err, ErrUnfinished) || !strings.Contains(err.Error(), "--resume") || strings.Contains(err.Error(), "backup undo") {
+		t.Errorf("the way on is %v", err) // an undo is not taken back
+	}
 	if err := r.byName(t.Context(), "resume"); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ type State struct {
 	Backups    []Backup // the newest first
 	Drills     []Drill
 	Unfinished string // a restore or undo that waits for its end, in words; "" for none
-	Undo       string // what an undo would take back, in words; "" for nothing
+	Undo       string // what an undo would take back, in words; "" for nothing, and while an undo is unfinished
 }
 
 // Progress is one thing that is being done. Total is 0 where the end is not known.

@@ -303,6 +303,12 @@ func TestRestoreAsks(t *testing.T) {
 	}
 	v = after(v, c, everything, "u")
 	expect(t, v, c, "There is no restore to take back.")
+	broken := healthy()
+	broken.Unfinished = `the undo of db_g2 from 2026-11-23 11:40:12 UTC is before the step "replace"`
+	v = shown(c, &faked{state: broken})
+	expect(t, v, c, `"replace". captop backup restore --resume finishes it;`)
+	v = after(v, c, everything, "u")
+	expect(t, v, c, "An undo was broken off: captop backup restore --resume finishes it.")
 }
 
 // TestOneJobAtATime, and a panic in it does not end the dashboard.

@@ -77,6 +77,9 @@ func (p painter) draw() []string {
 	return append(lines, p.details(one, p.Width, p.Height-len(lines))...)
 }
 
+// resume is the way on from whatever is not finished.
+const resume = "captop backup restore --resume finishes it"
+
 // head is what stands above the list: each node, the worst first; what is unfinished; the drills; the job; the answer to
 // a key; and the filter.
 func (p painter) head() []string {
@@ -85,8 +88,11 @@ func (p painter) head() []string {
 	}
 	lines := p.nodeLines()
 	if p.state.Unfinished != "" && (p.job == nil || p.job.done() || !p.job.restores) {
-		text := "UNFINISHED  " + cell.Clean(p.state.Unfinished) + ". " + p.Keys.UndoRestore.Help().Key +
-			" takes it back, captop backup restore --resume finishes it; unless another captop is at it."
+		text := "UNFINISHED  " + cell.Clean(p.state.Unfinished) + ". "
+		if p.state.Undo != "" {
+			text += p.Keys.UndoRestore.Help().Key + " takes it back, "
+		}
+		text += resume + "; unless another captop is at it."
 		for n, part := range cell.Wrap(text, max(p.Width-2, 1), 3) {
 			if n == 0 {
 				part = p.t.State(theme.Critical, part)

@@ -221,6 +221,8 @@ func (b Backups) undo(c screen.Context) (Backups, tea.Cmd) {
 	switch {
 	case b.source.Undo == nil:
 		return b.say(c, or(b.source.NoRestore, "Nothing can be restored here.")), nil
+	case b.state.Undo == "" && b.state.Unfinished != "":
+		return b.say(c, "An undo was broken off: "+resume+"."), nil
 	case b.state.Undo == "":
 		return b.say(c, "There is no restore to take back."), nil
 	}
