@@ -75,7 +75,7 @@ func (v *vault) look(context.Context) (backupview.State, error) {
 	if err != nil {
 		return state, err
 	}
-	state.Unfinished, state.Undo = unfinished(records)
+	state.Unfinished, state.Broke, state.Undo = unfinished(records)
 	return state, nil
 }
 
@@ -88,25 +88,22 @@ func shownBackup(e backup.Entry) backupview.Backup {
 	return b
 }
 
-// unfinished gives in words what waits for its end, and what an undo would take back; "" for nothing.
-func unfinished(records []*restore.Record) (left, undo string) {
+// unfinished gives in words what waits for its end, what it broke off with, and what an undo would take back; "" for nothing.
+func unfinished(records []*restore.Record) (left, broke, undo string) {
 	for _, r := range records {
 		about := fmt.Sprintf("the %s of %s from %s", r.Kind, r.Names(), r.Began.Format("2006-01-02 15:04:05 UTC"))
 		if !r.Over() && left == "" {
-			left = fmt.Sprintf("%s is before the step %q", about, r.Step)
-			if r.Error != "" {
-				left += " (" + r.Error + ")"
-			}
+			left, broke = fmt.Sprintf("%s is before the step %q", about, r.Step), r.Error
 		}
 	}
 	if slices.ContainsFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Undo && !r.Over() }) {
-		return left, "" // that one is to be finished
+		return left, broke, "" // that one is to be finished
 	}
 	newest := slices.IndexFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Restore })
 	if newest >= 0 && records[newest].Step != restore.Aborted && records[newest].Step != restore.Undone {
 		undo = "the restore of " + records[newest].Names()
 	}
-	return left, undo
+	return left, broke, undo
 }
 
 // takeSteps is how many steps a backup of one node names.

@@ -85,21 +85,21 @@ func TestVault(t *testing.T) {
 func TestUnfinished(t *testing.T) {
 	began := time.Date(2026, 11, 23, 11, 40, 0, 0, time.UTC)
 	record := func(kind restore.Kind, step restore.Step) *restore.Record {
-		return &restore.Record{Kind: kind, Step: step, Began: began, Nodes: []*restore.Node{{Name: "db_g2"}}}
+		return &restore.Record{Kind: kind, Step: step, Began: began, Error: "no space left", Nodes: []*restore.Node{{Name: "db_g2"}}}
 	}
 	for _, one := range []struct {
-		records  []*restore.Record
-		left, by string
+		records         []*restore.Record
+		left, broke, by string
 	}{
-		{nil, "", ""},
-		{[]*restore.Record{record(restore.Restore, restore.Done)}, "", "the restore of db_g2"},
-		{[]*restore.Record{record(restore.Restore, restore.Aborted)}, "", ""},
-		{[]*restore.Record{record(restore.Undo, restore.Done), record(restore.Restore, restore.Undone)}, "", ""},
-		{[]*restore.Record{record(restore.Restore, restore.Replace)}, `the restore of db_g2 from 2026-11-23 11:40:00 UTC is before the step "replace"`, "the restore of db_g2"},
-		{[]*restore.Record{record(restore.Undo, restore.Start), record(restore.Restore, restore.Done)}, `the undo of db_g2 from 2026-11-23 11:40:00 UTC is before the step "start"`, ""},
+		{nil, "", "", ""},
+		{[]*restore.Record{record(restore.Restore, restore.Done)}, "", "", "the restore of db_g2"},
+		{[]*restore.Record{record(restore.Restore, restore.Aborted)}, "", "", ""},
+		{[]*restore.Record{record(restore.Undo, restore.Done), record(restore.Restore, restore.Undone)}, "", "", ""},
+		{[]*restore.Record{record(restore.Restore, restore.Replace)}, `the restore of db_g2 from 2026-11-23 11:40:00 UTC is before the step "replace"`, "no space left", "the restore of db_g2"},
+		{[]*restore.Record{record(restore.Undo, restore.Start), record(restore.Restore, restore.Done)}, `the undo of db_g2 from 2026-11-23 11:40:00 UTC is before the step "start"`, "no space left", ""},
 	} {
-		if left, by := unfinished(one.records); left != one.left || by != one.by {
-			t.Errorf("%q and %q, wanted %q and %q", left, by, one.left, one.by)
+		if left, broke, by := unfinished(one.records); left != one.left || broke != one.broke || by != one.by {
+			t.Errorf("%q, %q and %q, wanted %q, %q and %q", left, broke, by, one.left, one.broke, one.by)
 		}
 	}
 }

@@ -61,6 +61,7 @@ type State struct {
 	Backups    []Backup // the newest first
 	Drills     []Drill
 	Unfinished string // a restore or undo that waits for its end, in words; "" for none
+	Broke      string // what that broke off with; "" where it did not say
 	Undo       string // what an undo would take back, in words; "" for nothing, and while an undo is unfinished
 }
 

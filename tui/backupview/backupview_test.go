@@ -138,7 +138,8 @@ func situations() map[string]func(c screen.Context) screen.Screen {
 	failed := healthy()
 	failed.Drills = []Drill{badDrill}
 	broken := healthy()
-	broken.Unfinished, broken.Undo = `the restore of db_g2 from 2026-11-23 11:40:12 UTC is before the step "replace" (reading tar: unexpected EOF)`, "the restore of db_g2"
+	broken.Unfinished, broken.Undo = `the restore of db_g2 from 2026-11-23 11:40:12 UTC is before the step "replace"`, "the restore of db_g2"
+	broken.Broke = "restore of db_g2: replacing its data: reading the new data of db_g2: reading tar: unexpected EOF"
 	return map[string]func(screen.Context) screen.Screen{
 		"healthy":    on(healthy()),
 		"none":       on(State{Dir: "/state/captop/backups"}),
@@ -336,7 +337,7 @@ func FuzzKeys(f *testing.F) {
 		hostile := Backup{Node: evil, File: evil, At: noon.Add(time.Duration(random.Int64())), Took: -1, Bytes: -5, Keys: random.Int64(), SHA256: evil, RunID: evil, Redis: evil}
 		broken := hostile
 		broken.Problem = evil
-		fake := &faked{state: State{Dir: evil, Exists: true, Backups: []Backup{hostile, broken, taken("db_g1", time.Minute, 3)}, Unfinished: evil, Undo: evil,
+		fake := &faked{state: State{Dir: evil, Exists: true, Backups: []Backup{hostile, broken, taken("db_g1", time.Minute, 3)}, Unfinished: evil, Broke: evil, Undo: evil,
 			Drills: []Drill{{Kind: evil, Problem: evil}}}}
 		names := []string{"healthy", "late", "none", "question", "blind", "nothing", "done"}
 		v := situations()[names[random.IntN(len(names))]](c)

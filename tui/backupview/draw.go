@@ -93,7 +93,10 @@ func (p painter) head() []string {
 			text += p.Keys.UndoRestore.Help().Key + " takes it back, "
 		}
 		text += resume + "; unless another captop is at it."
-		for n, part := range cell.Wrap(text, max(p.Width-2, 1), 3) {
+		if p.state.Broke != "" {
+			text += " It broke off with: " + cell.Clean(p.state.Broke)
+		}
+		for n, part := range cell.Wrap(text, max(p.Width-2, 1), 4) {
 			if n == 0 {
 				part = p.t.State(theme.Critical, part)
 			} else {
