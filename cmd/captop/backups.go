@@ -90,14 +90,12 @@ func shownBackup(e backup.Entry) backupview.Backup {
 
 // unfinished gives in words what waits for its end, what it broke off with, and what an undo would take back; "" for nothing.
 func unfinished(records []*restore.Record) (left, broke, undo string) {
-	for _, r := range records {
-		about := fmt.Sprintf("the %s of %s from %s", r.Kind, r.Names(), r.Began.Format("2006-01-02 15:04:05 UTC"))
-		if !r.Over() && left == "" {
-			left, broke = fmt.Sprintf("%s is before the step %q", about, r.Step), r.Error
+	if at := slices.IndexFunc(records, func(r *restore.Record) bool { return !r.Over() }); at >= 0 {
+		r := records[at]
+		left = fmt.Sprintf("the %s of %s from %s is before the step %q", r.Kind, r.Names(), r.Began.Format("2006-01-02 15:04:05 UTC"), r.Step)
+		if broke = r.Error; r.Kind == restore.Undo {
+			return left, broke, "" // that one is to be finished
 		}
-	}
-	if slices.ContainsFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Undo && !r.Over() }) {
-		return left, broke, "" // that one is to be finished
 	}
 	newest := slices.IndexFunc(records, func(r *restore.Record) bool { return r.Kind == restore.Restore })
 	if newest >= 0 && records[newest].Step != restore.Aborted && records[newest].Step != restore.Undone {

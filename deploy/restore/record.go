@@ -149,12 +149,14 @@ func Pending(dir string) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range records {
-		if !r.Over() {
-			return r, nil
-		}
+	return pendingOf(records), nil
+}
+
+func pendingOf(records []*Record) *Record {
+	if at := slices.IndexFunc(records, func(r *Record) bool { return !r.Over() }); at >= 0 {
+		return records[at]
 	}
-	return nil, nil
+	return nil
 }
 
 // save puts a record on the disk, whole or not at all.

@@ -135,8 +135,13 @@ func (r *Restorer) noneIsPending() error {
 	if err != nil || pending == nil {
 		return err
 	}
+	return pending.brokenOff()
+}
+
+// brokenOff is ErrUnfinished in words.
+func (r *Record) brokenOff() error {
 	return fmt.Errorf("%w: the %s of %s from %s was broken off before the step %q: %s",
-		ErrUnfinished, pending.Kind, pending.Names(), pending.Began.Format("15:04:05 UTC"), pending.Step, pending.WayOn())
+		ErrUnfinished, r.Kind, r.Names(), r.Began.Format("15:04:05 UTC"), r.Step, r.WayOn())
 }
 
 // choose finds the backup of a node: the one named, or the newest verified one.
@@ -209,16 +214,12 @@ func newer(a, b string) bool {
 // PrepareUndo gives the plan that takes the newest restore back, finished or not. Errors are ErrRefused, ErrNothing, or
 // what kept it from looking.
 func (r *Restorer) PrepareUndo(ctx context.Context) (Plan, error) {
-	pending, err := Pending(r.Store.Dir)
-	if err == nil && pending != nil && pending.Kind == Undo {
-		err = r.noneIsPending()
-	}
-	if err != nil {
-		return Plan{}, err
-	}
 	records, err := Records(r.Store.Dir)
 	if err != nil {
 		return Plan{}, err
+	}
+	if pending := pendingOf(records); pending != nil && pending.Kind == Undo {
+		return Plan{}, pending.brokenOff()
 	}
 	at := slices.IndexFunc(records, func(one *Record) bool { return one.Kind == Restore })
 	if at < 0 || records[at].Step == Aborted || records[at].Step == Undone {

@@ -470,15 +470,15 @@ type startsIn struct {
 	started *bool
 }
 
-func (s startsIn) Data(part stack.Part) (stack.Data, error) { return startsInData{s, part}, nil }
-
-type startsInData struct {
-	s    startsIn
-	part stack.Part
+func (s startsIn) Data(part stack.Part) (stack.Data, error) {
+	data, err := s.local.Data(part)
+	return startsInData{data, s, part}, err
 }
 
-func (d startsInData) Save(ctx context.Context, to io.Writer) error {
-	return localData(d.s.data(d.part.Service)).Save(ctx, to)
+type startsInData struct {
+	stack.Data
+	s    startsIn
+	part stack.Part
 }
 
 func (d startsInData) Replace(ctx context.Context, from io.Reader) error {
@@ -488,7 +488,7 @@ func (d startsInData) Replace(ctx context.Context, from io.Reader) error {
 			return err
 		}
 	}
-	return localData(d.s.data(d.part.Service)).Replace(ctx, from)
+	return d.Data.Replace(ctx, from)
 }
 
 // TestStartedWhileReplaced: a node that somebody starts meanwhile may have loaded the old data, and is not believed. Going on

@@ -81,10 +81,11 @@ func (f *flow) send(ctx context.Context, client *redis.Client, asked []item, ans
 		f.sendMarked(ctx, client, asked, answers)
 		return
 	}
-	mark := layout.APBatch(layout.APVersion(asked[0].at, asked[0].origin), func(yield func(string) bool) {
-		for i := 0; i < len(asked) && yield(asked[i].key); i++ {
-		}
-	})
+	keys := make([]string, len(asked))
+	for i, x := range asked {
+		keys[i] = x.key
+	}
+	mark := layout.APBatch(layout.APVersion(asked[0].at, asked[0].origin), keys)
 	sendWrites(ctx, client, f.store.clock, batch{f.store.batches, mark}, asked, answers)
 	f.handOver(mark, asked, answers)
 }

@@ -4,7 +4,6 @@
 package layout
 
 import (
-	"iter"
 	"strconv"
 	"strings"
 
@@ -144,9 +143,9 @@ func APBatchesOf(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "
 
 // APBatch is the mark of writes that went to a node in one round trip: the version of the first, which no other batch has, and
 // the keys, a line each. No key holds an end of line (service.CheckKey).
-func APBatch(first service.Version, keys iter.Seq[string]) string {
+func APBatch(first service.Version, keys []string) string {
 	mark := []byte(first)
-	for key := range keys {
+	for _, key := range keys {
 		mark = append(append(mark, '\n'), key...)
 	}
 	return string(mark)

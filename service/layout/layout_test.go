@@ -1,15 +1,12 @@
 package layout
 
-import (
-	"slices"
-	"testing"
-)
+import "testing"
 
 // TestNames pins the layout: a name that changes would hide what is on people's disks.
 func TestNames(t *testing.T) {
 	for got, want := range map[string]string{
 		CPKey("user:7"): "cp:{61}k:user:7", CPMeta(7): "cp:{7}m", CPDirty(7): "cp:{7}d",
-		APBatches: "ap:{0}b", APBatchesOf(7): "ap:{7}bb", APBatch("12.3", slices.Values([]string{"a", "b c"})): "12.3\na\nb c",
+		APBatches: "ap:{0}b", APBatchesOf(7): "ap:{7}bb", APBatch("12.3", []string{"a", "b c"}): "12.3\na\nb c",
 		APRegister("user:7"): "ap:{61}k:user:7", APDirty(63): "ap:{63}d", string(APVersion("12", "3")): "12.3",
 	} {
 		if got != want {
