@@ -218,7 +218,7 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.set(t, g1, layout.APRegister("batched"), layout.APStamp, "7", layout.APOrigin, "1", layout.APValue, "x")
-	batch := redis.Z{Score: mark.Score, Member: layout.APBatch("7.1", []string{"another", "batched"})}
+	batch := redis.Z{Score: mark.Score, Member: layout.Batch("7.1", []string{"another", "batched"})}
 	if err := p.nodes[g1].ZAdd(t.Context(), layout.APBatches, batch).Err(); err != nil {
 		t.Fatal(err)
 	}

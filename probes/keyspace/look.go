@@ -237,7 +237,7 @@ func (f fullCommands) read(c *Copy, r ref, clock time.Time, run string) {
 func (c *Copy) waitsIn(batches []redis.Z, key string, clock time.Time) {
 	for _, batch := range batches {
 		mark, _ := batch.Member.(string)
-		if slices.Contains(layout.APBatchKeys(mark), key) {
+		if slices.Contains(layout.BatchKeys(mark), key) {
 			c.Waiting, c.WaitingFor = true, max(c.WaitingFor, clock.Sub(time.UnixMicro(int64(batch.Score))))
 			return
 		}

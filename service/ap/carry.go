@@ -21,7 +21,7 @@ func Carry(ctx context.Context, from, to *redis.Client) (carried int, err error)
 	}
 	var waiting [layout.Buckets][]string
 	for _, mark := range batches {
-		for _, key := range layout.APBatchKeys(mark) {
+		for _, key := range layout.BatchKeys(mark) {
 			bucket := layout.Bucket(key)
 			waiting[bucket] = append(waiting[bucket], key)
 		}

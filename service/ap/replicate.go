@@ -85,7 +85,7 @@ func (f *flow) send(ctx context.Context, client *redis.Client, asked []item, ans
 	for i, x := range asked {
 		keys[i] = x.key
 	}
-	mark := layout.APBatch(layout.APVersion(asked[0].at, asked[0].origin), keys)
+	mark := layout.Batch(string(layout.APVersion(asked[0].at, asked[0].origin)), keys)
 	sendWrites(ctx, client, f.store.clock, batch{f.store.batches, mark}, asked, answers)
 	f.handOver(mark, asked, answers)
 }
@@ -289,7 +289,7 @@ func (f *flow) unfoldAll(ctx context.Context, source *node.Incarnation, batches 
 	for _, z := range batches {
 		mark, _ := z.Member.(string)
 		call := scriptCall{unfoldScript, []string{f.store.batches}, []any{mark, int64(z.Score)}}
-		for _, key := range layout.APBatchKeys(mark) {
+		for _, key := range layout.BatchKeys(mark) {
 			bucket := layout.Bucket(key)
 			call.keys, call.args = append(call.keys, layout.APDirty(bucket)), append(call.args, key)
 			buckets |= 1 << bucket

@@ -74,7 +74,7 @@ func sendWrites(ctx context.Context, client *redis.Client, c *clock, b batch, as
 		items[i] = node.Item{Script: "write", Keys: keys[i][:], Args: args[i][:]}
 	}
 	now, skew := c.now().UnixMicro(), c.maxSkew.Microseconds()
-	writes.Run(ctx, client, []string{decimal(c.origin), decimal(max(now-skew, 0)), decimal(now + skew), b.mark}, items, answers)
+	writes.Run(ctx, client, nil, []string{decimal(c.origin), decimal(max(now-skew, 0)), decimal(now + skew), b.mark}, items, answers)
 }
 
 // reading is a register as a node has it, and what the node said about itself just before and just after.

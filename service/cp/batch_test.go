@@ -16,8 +16,9 @@ import (
 	"captop/service/node/nodetest"
 )
 
-// TestABatchIsItsScriptsOneByOne: what the model walks are single scripts; this is why it speaks for batches too. Random
-// items, also ones that fail, are answered by a batch as they are one by one, and leave the same behind.
+// TestABatchIsItsScriptsOneByOne: what the model walks are batches of one; this is why it speaks for others too. Random
+// items, also ones that fail, are answered by a batch as they are one by one, and leave the same behind, each promise within
+// a mark.
 func TestABatchIsItsScriptsOneByOne(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -26,6 +27,7 @@ func TestABatchIsItsScriptsOneByOne(t *testing.T) {
 	ctx := context.Background()
 	one := func(of ...string) string { return of[r.IntN(len(of))] }
 	outcomes := map[string]int{}
+	m, ones := newMarks(layout.CPBatches), newMarks(layout.CPBatches)
 	for range 150 {
 		keys := []string{"a", "b", "c", "broken", fmt.Sprint(r.IntN(3))}
 		for _, c := range []*redis.Client{single, batched} {
@@ -35,25 +37,19 @@ func TestABatchIsItsScriptsOneByOne(t *testing.T) {
 		asked := make([]asking, 1+r.IntN(64))
 		for i := range asked {
 			n, tx, run := one("1", "2", "3", "4"), one("A", "B"), one("run1", "run1", "run2")
-			asked[i] = asking{one(keys...), [...]request{
+			asked[i] = asking{key: one(keys...), request: [...]request{
 				ask(head, "prepare", run, tx, one("v", "", "w\r\n\x00")),
 				ask(tail, "commit", run, n, tx, "v", one("head1", "head2")),
 				ask(head, "end", run, n, tx, one("finish", "drop", "forget"), "tail1"),
 			}[r.IntN(3)]}
 		}
-		answers := make([]node.Answer[[]string], len(asked))
-		sendScripts(ctx, batched, asked, answers)
+		answers := make([]node.Answer[reply], len(asked))
+		m.send(ctx, batched, asked, answers)
 		for i, a := range asked {
-			raw, err := scripts[a.script].Run(ctx, single, scriptKeys(a.key), a.argv()...).Result()
-			want := fmt.Sprint(err)
-			if err == nil {
-				reply, err := words(raw)
-				want = outcome(reply, err)
-			}
-			got := fmt.Sprint(answers[i].Err)
-			if answers[i].Err == nil {
-				got = outcome(answers[i].Value, nil)
-			} else if node.Sent(answers[i].Err) {
+			var alone [1]node.Answer[reply]
+			ones.send(ctx, single, []asking{a}, alone[:])
+			got, want := outcome(answers[i]), outcome(alone[0])
+			if answers[i].Err != nil && node.Sent(answers[i].Err) {
 				t.Errorf("an error reply counts as sent: %v", answers[i].Err)
 			}
 			// The text of an error names the script and line; its kind is what counts.
@@ -65,6 +61,8 @@ func TestABatchIsItsScriptsOneByOne(t *testing.T) {
 		if a, b := everything(t, single), everything(t, batched); a != b {
 			t.Fatalf("a batch left\n%s\none by one\n%s", b, a)
 		}
+		checkMarked(t, single)
+		checkMarked(t, batched)
 		if r.IntN(8) == 0 {
 			single.FlushAll(ctx)
 			batched.FlushAll(ctx)
@@ -78,12 +76,32 @@ func TestABatchIsItsScriptsOneByOne(t *testing.T) {
 	}
 }
 
-// outcome is a reply without the age of a promise, which depends on the moment.
-func outcome(reply []string, err error) string {
-	if err == nil && reply[0] == "DIRTY" {
-		reply = reply[:3]
+// outcome is an answer without the age of a promise, which depends on the moment.
+func outcome(answer node.Answer[reply]) string {
+	if answer.Err != nil {
+		return answer.Err.Error()
 	}
-	return fmt.Sprintf("%s %q %v", strings.Join(reply, " "), reply, err)
+	said := answer.Value.words
+	if said[0] == "DIRTY" {
+		said = said[:3]
+	}
+	return fmt.Sprintf("%s %q, marked %t", strings.Join(said, " "), said, answer.Value.mark != nil)
+}
+
+// checkMarked: every dirty key is in the mark of a batch.
+func checkMarked(t *testing.T, client *redis.Client) {
+	t.Helper()
+	marked := map[string]bool{}
+	for _, batch := range client.ZRange(t.Context(), layout.CPBatches, 0, -1).Val() {
+		for _, key := range layout.BatchKeys(batch) {
+			marked[key] = true
+		}
+	}
+	for _, key := range []string{"a", "b", "c", "0", "1", "2"} {
+		if client.HExists(t.Context(), layout.CPKey(key), layout.CPPromised).Val() && !marked[key] {
+			t.Errorf("%s is dirty and in no batch", key)
+		}
+	}
 }
 
 func firstWord(text string) string {
@@ -97,7 +115,7 @@ func plainClient(t *testing.T) *redis.Client {
 	return client
 }
 
-// everything is what a node holds, but for the moments of promises.
+// everything is what a node holds, but for the moments of promises and the batches that they were made in.
 func everything(t *testing.T, client *redis.Client) string {
 	ctx := context.Background()
 	names, err := client.Keys(ctx, "*").Result()
@@ -111,9 +129,14 @@ func everything(t *testing.T, client *redis.Client) string {
 		case "hash":
 			fields := client.HGetAll(ctx, name).Val()
 			for _, field := range slices.Sorted(maps.Keys(fields)) {
-				fmt.Fprintf(&b, "%s.%s=%q\n", name, field, fields[field])
+				if field != layout.CPPromisedAt {
+					fmt.Fprintf(&b, "%s.%s=%q\n", name, field, fields[field])
+				}
 			}
 		case "zset":
+			if name == layout.CPBatches {
+				continue
+			}
 			fmt.Fprintf(&b, "%s: %q\n", name, slices.Sorted(slices.Values(client.ZRange(ctx, name, 0, -1).Val())))
 		default:
 			fmt.Fprintf(&b, "%s: %q\n", name, client.Get(ctx, name).Val())

@@ -28,6 +28,7 @@ var errSameNode = errors.New("db_g1 and db_g2 are the same Redis process; give t
 type pair struct {
 	nodes [2]*node.Node
 	incs  [2]*node.Incarnation
+	mark  *mark // of the batch that the operation's own promise was made in
 }
 
 func (s *Store) newPair() *pair { return &pair{nodes: s.nodes} }
@@ -118,7 +119,7 @@ func isOurs(err error) bool {
 
 // step asks once, and provides what the answer asks for before the next asking.
 func (s *Store) step(ctx context.Context, p *pair, inc *node.Incarnation, key string, t task) (task, error) {
-	reply, err := s.send(ctx, inc, key, t.request())
+	reply, err := s.send(ctx, p, inc, key, t.request())
 	if err != nil {
 		return t, err
 	}
@@ -171,7 +172,7 @@ func (s *Store) resolve(ctx context.Context, p *pair, key string, t task, age ti
 	if ended.step != finish && ended.step != forget {
 		return nil // somebody else has ended it
 	}
-	_, err = s.send(ctx, p.incs[head], key, ended.request())
+	_, err = s.send(ctx, p, p.incs[head], key, ended.request())
 	return err
 }
 

@@ -16,18 +16,19 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// scripts by the name of their file.
-var scripts = loadScripts()
+// scripts by the name of their file, but for those that are run in batches.
+var scripts = loadScripts(textOf)
 
-func loadScripts() map[string]*redis.Script {
+func loadScripts(texts func(name string) string) map[string]*redis.Script {
 	entries, err := luaFiles.ReadDir("lua")
 	if err != nil {
 		panic(err) // the files are part of the program
 	}
 	loaded := make(map[string]*redis.Script, len(entries))
 	for _, entry := range entries {
-		name := strings.TrimSuffix(entry.Name(), ".lua")
-		loaded[name] = redis.NewScript(textOf(name))
+		if name := strings.TrimSuffix(entry.Name(), ".lua"); !hot.Has(name) {
+			loaded[name] = redis.NewScript(texts(name))
+		}
 	}
 	return loaded
 }
@@ -41,7 +42,11 @@ func textOf(name string) string {
 }
 
 // hot is what every write runs, at one node or the other: many at a time.
-var hot = node.NewBatch(3, []string{"prepare", "commit", "end"}, textOf)
+var hot = newHot(textOf)
+
+func newHot(texts func(name string) string) *node.Batch {
+	return node.NewBatch(3, []string{"prepare", "commit", "end"}, texts)
+}
 
 // soloBytes is the size of a value from which a write goes alone: it would hold up what goes with it.
 const soloBytes = 8 << 10
@@ -66,31 +71,47 @@ func (r request) argv() []any {
 type asking struct {
 	key string
 	request
+	mark *mark // with end: of the batch that made the promise, where it was one of this instance
+}
+
+// reply is the answer to a request.
+type reply struct {
+	words []string
+	mark  *mark // of the batch that has promised
 }
 
 // lanes are the ways to one node that requests share.
 type lanes struct {
-	scripts *node.Lane[asking, []string]
+	scripts *node.Lane[asking, reply]
 	reads   *node.Lane[string, []any]
 }
 
-func newLanes() lanes { return lanes{node.NewLane(sendScripts), node.NewLane(sendReads)} }
+func newLanes(m *marks) lanes { return lanes{node.NewLane(m.send), node.NewLane(sendReads)} }
 
-// sendScripts runs hot scripts.
-func sendScripts(ctx context.Context, client *redis.Client, asked []asking, answers []node.Answer[[]string]) {
+// send makes a round trip of hot scripts.
+func (m *marks) send(ctx context.Context, client *redis.Client, asked []asking, answers []node.Answer[reply]) {
 	items, replies := make([]node.Item, len(asked)), make([]node.Answer[any], len(asked))
 	keys := make([]string, 0, 3*len(asked))
+	var promising []string
 	for i := range asked {
 		a := &asked[i]
 		keys = appendKeys(keys, a.key)
 		items[i] = node.Item{Script: a.script, Keys: keys[3*i : 3*i+3], Args: a.args[:a.count]}
-	}
-	hot.Run(ctx, client, nil, items, replies)
-	for i, reply := range replies {
-		if answers[i].Err = reply.Err; reply.Err == nil {
-			answers[i].Value, answers[i].Err = words(reply.Value)
+		if a.script == "prepare" {
+			promising = append(promising, a.key)
 		}
 	}
+	made := &mark{}
+	if len(promising) > 0 {
+		made = m.draw(promising)
+	}
+	hot.Run(ctx, client, []string{m.set}, []string{made.text}, items, replies)
+	for i, raw := range replies {
+		if answers[i].Err = raw.Err; raw.Err == nil {
+			answers[i].Value.words, answers[i].Err = words(raw.Value)
+		}
+	}
+	m.account(made, asked, answers)
 }
 
 // sendReads reads what read.lua does of the keys themselves.
@@ -123,21 +144,38 @@ func readReply(fields []any, run string) ([]string, bool) {
 	return []string{"OK", version, value}, true
 }
 
-// send runs one request for a key.
-func (s *Store) send(ctx context.Context, inc *node.Incarnation, key string, r request) ([]string, error) {
+// send runs one request of an operation for a key.
+func (s *Store) send(ctx context.Context, p *pair, inc *node.Incarnation, key string, r request) ([]string, error) {
 	switch {
 	case r.script == "read":
 		fields, err := s.lanes[r.at].reads.Do(ctx, inc, key)
 		if err != nil {
 			return nil, err
 		}
-		if reply, told := readReply(fields, r.args[0]); told {
-			return reply, nil
+		if words, told := readReply(fields, r.args[0]); told {
+			return words, nil
 		}
-	case hot.Has(r.script) && r.bytes() < soloBytes:
-		return s.lanes[r.at].scripts.Do(ctx, inc, asking{key, r})
+	case hot.Has(r.script):
+		answer, err := s.sendHot(ctx, inc, asking{key, r, p.mark})
+		if answer.mark != nil {
+			p.mark = answer.mark
+		}
+		return answer.words, err
 	}
 	return sendAlone(ctx, inc, key, r)
+}
+
+// sendHot runs a hot script with others, or alone.
+func (s *Store) sendHot(ctx context.Context, inc *node.Incarnation, a asking) (reply, error) {
+	if a.bytes() < soloBytes {
+		return s.lanes[a.at].scripts.Do(ctx, inc, a)
+	}
+	var answer [1]node.Answer[reply]
+	err := inc.Do(ctx, func(client *redis.Client) error {
+		s.marks.send(ctx, client, []asking{a}, answer[:])
+		return answer[0].Err
+	})
+	return answer[0].Value, err
 }
 
 // bytes is the size of a request, but for its key.
@@ -162,7 +200,7 @@ func (s *Store) leave(key string, p *pair, t task) {
 	if t.step == ended || t.result == pending {
 		return
 	}
-	s.lanes[head].scripts.Tell(p.incs[head], asking{key, t.request()}, s.config.Timeout)
+	s.lanes[head].scripts.Tell(p.incs[head], asking{key, t.request(), p.mark}, s.config.Timeout)
 }
 
 // sendAll runs requests for many keys at one node in one round trip. The replies are in the requests' order; one that

@@ -3,8 +3,8 @@
 // db_g2 is the head, which promises versions; db_g1 is the tail, the only place where a write is decided. A write is
 // prepared at the head, committed at the tail, acknowledged, and finished at the head in the background. A node that
 // has restarted may have lost its newest changes: each key is settled with the peer before it is believed. steps.go is
-// the protocol; lua/ holds the steps that the nodes take; store.go and run.go drive them; watch.go resolves what was left in
-// flight, and sweep.go settles restarted nodes key by key.
+// the protocol; lua/ holds the steps that the nodes take; store.go and run.go drive them; marks.go notes at the head what is in
+// flight, watch.go resolves what was left so, and sweep.go settles restarted nodes key by key.
 package cp
 
 import (
@@ -38,6 +38,7 @@ type Store struct {
 	config Config
 	nodes  [2]*node.Node // by side
 	lanes  [2]lanes      // by side
+	marks  *marks
 	watch  watch
 	turn   atomic.Uint64 // of reads, between the nodes
 	stop   context.CancelFunc
@@ -56,13 +57,17 @@ func Open(config Config) (*Store, error) {
 		looks *= 2 // there are 64 stores then
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1},
-		lanes: [2]lanes{newLanes(), newLanes()}, stop: cancel}
+	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1}, marks: newMarks(layout.CPBatches), stop: cancel}
+	if b, ok := s.lone(); ok {
+		s.marks = newMarks(layout.CPBatchesOf(b))
+	}
+	s.lanes = [2]lanes{newLanes(s.marks), newLanes(s.marks)}
 	s.watch.start(config.Now())
 	for _, which := range []side{tail, head} {
 		s.done.Go(func() { every(ctx, looks, func(ctx context.Context) { s.lookAt(ctx, which) }) })
 	}
 	s.done.Go(func() { every(ctx, looks, s.sweepNodes) })
+	s.done.Go(func() { s.clearMarks(ctx) })
 	return s, nil
 }
 

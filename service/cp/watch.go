@@ -135,6 +135,9 @@ func (s *Store) lookAt(ctx context.Context, which side) {
 		return
 	}
 	s.watch.note(which, inc.RunID, known || settled, dirty, now)
+	if dirty.late && s.unfold(ctx, inc, dirty.clock) != nil {
+		return
+	}
 	if which == head && dirty.age > s.config.Timeout {
 		s.resolveOverdue(ctx, p)
 	}
@@ -170,27 +173,41 @@ func (w *watch) noteSettled(which side, run string, settled bool, now time.Time)
 
 // inFlight sums up the dirty keys of the head.
 type inFlight struct {
-	count int64
+	count int64         // a batch counts for one, until it is late
 	age   time.Duration // of the oldest, by the head's clock
+	late  bool          // there are batches to be unfolded
+	clock time.Time     // the head's
+}
+
+// add takes in a set of marks.
+func (f *inFlight) add(count *redis.IntCmd, oldest *redis.ZSliceCmd) {
+	f.count += count.Val()
+	for _, z := range oldest.Val() {
+		f.age = max(f.age, f.clock.Sub(time.UnixMilli(int64(z.Score))))
+	}
 }
 
 // readBuckets tells what is dirty at the head and, with stamped, whether every bucket is settled under the node's
 // present run.
 func (s *Store) readBuckets(ctx context.Context, inc *node.Incarnation, which side, stamped bool) (settled bool, dirty inFlight, err error) {
 	var stamps [layout.Buckets]*redis.StringCmd
-	var counts [layout.Buckets]*redis.IntCmd
-	var oldest [layout.Buckets]*redis.ZSliceCmd
+	var counts []*redis.IntCmd
+	var oldest []*redis.ZSliceCmd
 	var clock *redis.TimeCmd
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			clock = pipe.Time(ctx)
+			sets := []string{s.marks.set} // the batches first: they become marks of keys, and never the other way round
 			for _, b := range s.config.Buckets {
+				sets = append(sets, layout.CPDirty(b))
 				if stamped {
 					stamps[b] = pipe.HGet(ctx, layout.CPMeta(b), layout.CPSettled)
 				}
+			}
+			for _, set := range sets {
 				if which == head {
-					counts[b] = pipe.ZCard(ctx, layout.CPDirty(b))
-					oldest[b] = pipe.ZRangeWithScores(ctx, layout.CPDirty(b), 0, 0)
+					counts = append(counts, pipe.ZCard(ctx, set))
+					oldest = append(oldest, pipe.ZRangeWithScores(ctx, set, 0, 0))
 				}
 			}
 			return nil
@@ -203,13 +220,11 @@ func (s *Store) readBuckets(ctx context.Context, inc *node.Incarnation, which si
 	settled = stamped
 	for _, b := range s.config.Buckets {
 		settled = settled && stamps[b].Val() == inc.RunID
-		if which == tail {
-			continue
-		}
-		dirty.count += counts[b].Val()
-		for _, z := range oldest[b].Val() {
-			dirty.age = max(dirty.age, clock.Val().Sub(time.UnixMilli(int64(z.Score))))
-		}
+	}
+	dirty.clock = clock.Val()
+	for i := range counts {
+		dirty.add(counts[i], oldest[i])
+		dirty.late = dirty.late || i == 0 && dirty.age > unfoldAfter
 	}
 	return settled, dirty, nil
 }
@@ -254,8 +269,9 @@ func (s *Store) resolveMember(ctx context.Context, p *pair, inc *node.Incarnatio
 	}
 	n, _ := promise[0].(string)
 	tx, _ := promise[1].(string)
-	if n == "" {
-		return nil // finished meanwhile
+	if n == "" { // finished meanwhile
+		_, err := inc.Run(ctx, scripts["unmark"], scriptKeys(key))
+		return err
 	}
 	return s.resolve(ctx, p, key, task{dirty: n, dirtyTx: tx}, s.config.Timeout+1)
 }

@@ -60,6 +60,10 @@ func Slot(bucket int) int {
 //	cp:{7}m      hash: s = the run of this node under which the whole bucket is settled; at the tail also
 //	             e = the run of the head whose promises are committed, c = how many have been named
 //	cp:{7}d      sorted set at the head: dirty keys (as they are called in Redis) by the time of their promise, milliseconds
+//	cp:{0}b      sorted set at the head: batches of promises, see Batch, by the same time. A batch that is not ended at once gets
+//	             a mark for each of its keys that is dirty instead, in their cp:{7}d
+//
+// On a Redis Cluster each bucket is a node of its own, and has CPBatchesOf in place of CPBatches.
 const (
 	CPPrefix = "cp:{"
 	cpMiddle = "}k:"
@@ -83,6 +87,12 @@ var (
 
 // CPBucket begins the names of all that a bucket of CP has.
 func CPBucket(bucket int) string { return strings.TrimSuffix(cpMetas[bucket], "m") }
+
+// CPBatches is the set of batches of promises that were not ended yet.
+const CPBatches = CPPrefix + "0}b"
+
+// CPBatchesOf is the same of one bucket, for a member of a Redis Cluster.
+func CPBatchesOf(bucket int) string { return CPPrefix + strconv.Itoa(bucket) + "}bb" }
 
 // CPMeta is the hash about a bucket of CP.
 func CPMeta(bucket int) string { return cpMetas[bucket] }
@@ -116,6 +126,7 @@ const (
 	CPPromised     = "dn" // at the head: the version in flight
 	CPPromisedBy   = "dt" // at the head: the write that it comes with
 	CPPromisedText = "dv" // at the head: its value
+	CPPromisedAt   = "da" // at the head: when, in milliseconds of its clock; absent once the key has a mark of its own
 )
 
 // In AP each key is a register:
@@ -125,7 +136,7 @@ const (
 //	ap:{0}m      hash about the node: settled, the run id under which it was last reconciled; asof, see asof.lua of
 //	             package ap; while it is being reconciled: rejoin, whose token that is; beat, the last progress; done and total
 //	ap:{0}l      who carries this node's dirty keys to its peer
-//	ap:{0}b      sorted set: batches of writes that the peer lacks, see APBatch, by this node's clock (microseconds). A batch
+//	ap:{0}b      sorted set: batches of writes that the peer lacks, see Batch, by this node's clock (microseconds). A batch
 //	             that is not carried at once gets a mark for each of its keys instead, in their ap:{7}d
 const (
 	APPrefix  = "ap:{"
@@ -141,18 +152,18 @@ func APMetaOf(bucket int) string    { return APPrefix + strconv.Itoa(bucket) + "
 func APLeaseOf(bucket int) string   { return APPrefix + strconv.Itoa(bucket) + "}bl" }
 func APBatchesOf(bucket int) string { return APPrefix + strconv.Itoa(bucket) + "}bb" }
 
-// APBatch is the mark of writes that went to a node in one round trip: the version of the first, which no other batch has, and
-// the keys, a line each. No key holds an end of line (service.CheckKey).
-func APBatch(first service.Version, keys []string) string {
-	mark := []byte(first)
+// Batch is the mark of writes that went to a node in one round trip: a name that no other batch has, and the keys, a line each.
+// No key holds an end of line (service.CheckKey).
+func Batch(name string, keys []string) string {
+	mark := []byte(name)
 	for _, key := range keys {
 		mark = append(append(mark, '\n'), key...)
 	}
 	return string(mark)
 }
 
-// APBatchKeys gives the keys of a batch.
-func APBatchKeys(mark string) []string { return strings.Split(mark, "\n")[1:] }
+// BatchKeys gives the keys of a batch.
+func BatchKeys(mark string) []string { return strings.Split(mark, "\n")[1:] }
 
 // APRegisters begins the names of all registers of a bucket; the user's key follows.
 func APRegisters(bucket int) string { return apKeys[bucket] }

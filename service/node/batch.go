@@ -15,12 +15,13 @@ import (
 // would run alone. An item that fails leaves the others alone. To call a script costs a node as much as what a short one
 // does.
 type Batch struct {
-	keys  int // of each item
-	all   int // arguments that all items have in common
-	index map[string]int
-	args  []int // of each script
-	text  string
-	hash  string
+	keys   int // of each item
+	common int // keys that all items have in common
+	all    int // arguments that all items have in common
+	index  map[string]int
+	args   []int // of each script
+	text   string
+	hash   string
 }
 
 // Item is one run of one of a batch's scripts.
@@ -38,18 +39,18 @@ const each = "\n-- Each:\n"
 // errors). A script with fewer arguments than others is called with some of the next item's, which it does not take.
 const batchText = `local call = redis.call
 local time = call('TIME')
-%slocal scripts, counts = {
-%s}, { %s }
-local replies, k, a = {}, 0, %d
-for i = 1, #KEYS / %d do
+%[1]slocal scripts, counts = {
+%[2]s}, { %[3]s }
+local replies, k, a = {}, %[4]d, %[5]d
+for i = 1, (#KEYS - %[4]d) / %[6]d do
   local script = tonumber(ARGV[a])
-  local ok, reply = pcall(scripts[script], %s)
+  local ok, reply = pcall(scripts[script], %[7]s)
   if not ok then
     reply = type(reply) == 'table' and reply.err or tostring(reply) -- a string since Redis 7
     if not reply:find('^%%u+ ') then reply = 'ERR ' .. reply end -- of Lua, not of a command
   end
   replies[i] = reply
-  k, a = k + %[5]d, a + 1 + counts[script]
+  k, a = k + %[6]d, a + 1 + counts[script]
 end
 return replies
 `
@@ -57,13 +58,13 @@ return replies
 var (
 	// A node's own tables of keys and arguments are not filled for every item: each script becomes a function of those that
 	// it names. What is the same for all is looked up once.
-	parameter = regexp.MustCompile(`(KEYS|ARGV|ALL)\[(\d+)\]`)
+	parameter = regexp.MustCompile(`(KEYS|ARGV|COMMON|ALL)\[(\d+)\]`)
 	shared    = strings.NewReplacer("redis.call('TIME')", "time", "redis.call", "call")
 )
 
 // NewBatch makes a batch of scripts, by name, that take as many keys each. They name their keys and arguments by number
-// (KEYS[1], ARGV[2]) and in no other way; and so the arguments that all items have in common (ALL[1]). Keys and arguments
-// are known below the line "-- Each:" only, where there is one.
+// (KEYS[1], ARGV[2]) and in no other way; and so the keys and arguments that all items have in common (COMMON[1], ALL[1]). Those
+// of an item are known below the line "-- Each:" only, where there is one.
 func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 	b := &Batch{keys: keys, index: map[string]int{}}
 	var functions, counts strings.Builder
@@ -74,6 +75,8 @@ func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 			switch n, _ := strconv.Atoi(named[2]); named[1] {
 			case "ARGV":
 				args = max(args, n)
+			case "COMMON":
+				b.common = max(b.common, n)
 			case "ALL":
 				b.all = max(b.all, n)
 			}
@@ -87,14 +90,19 @@ func NewBatch(keys int, names []string, texts func(name string) string) *Batch {
 			list(numbered("KEYS%d", keys), numbered("ARGV%d", args)), body)
 		fmt.Fprintf(&counts, "%d, ", args)
 	}
-	common := ""
-	if b.all > 0 {
-		common = "local " + list(numbered("ALL%d", b.all)) + " = " + list(numbered("ARGV[%d]", b.all)) + "\n"
-	}
+	common := locals("COMMON%d", "KEYS[%d]", b.common) + locals("ALL%d", "ARGV[%d]", b.all)
 	given := list(numbered("KEYS[k + %d]", keys), numbered("ARGV[a + %d]", slices.Max(b.args)))
-	b.text = fmt.Sprintf(batchText, common, functions.String(), counts.String(), b.all+1, keys, given)
+	b.text = fmt.Sprintf(batchText, common, functions.String(), counts.String(), b.common, b.all+1, keys, given)
 	b.hash = redis.NewScript(b.text).Hash()
 	return b
+}
+
+// locals gives names to the first n of what the node calls by number.
+func locals(names, numbers string, n int) string {
+	if n == 0 {
+		return ""
+	}
+	return "local " + list(numbered(names, n)) + " = " + list(numbered(numbers, n)) + "\n"
 }
 
 // numbered gives a form with the numbers from 1 to n.
@@ -111,14 +119,15 @@ func list(parts ...[]string) string { return strings.Join(slices.Concat(parts...
 // Has reports whether a script is part of the batch.
 func (b *Batch) Has(name string) bool { return b.index[name] != 0 }
 
-// Run runs the items, with what all of them have in common, in one round trip. An answer's error is that of its item alone,
-// or that of the round trip.
-func (b *Batch) Run(ctx context.Context, client *redis.Client, all []string, items []Item, answers []Answer[any]) {
-	if len(all) != b.all {
-		panic(fmt.Sprintf("node: a batch was given %d arguments for all of its items", len(all)))
+// Run runs the items, with the keys and arguments that all of them have in common, in one round trip. An answer's error is that
+// of its item alone, or that of the round trip.
+func (b *Batch) Run(ctx context.Context, client *redis.Client, common, all []string, items []Item, answers []Answer[any]) {
+	if len(common) != b.common || len(all) != b.all {
+		panic(fmt.Sprintf("node: a batch was given %d keys and %d arguments for all of its items", len(common), len(all)))
 	}
-	command := make([]any, 0, 3+len(all)+len(items)*(b.keys+1+slices.Max(b.args)))
-	command = append(command, "evalsha", b.hash, b.keys*len(items))
+	command := make([]any, 0, 3+len(common)+len(all)+len(items)*(b.keys+1+slices.Max(b.args)))
+	command = append(command, "evalsha", b.hash, b.common+b.keys*len(items))
+	command = appendTexts(command, common)
 	for _, item := range items {
 		command = appendTexts(command, item.Keys)
 	}

@@ -45,7 +45,7 @@ func BenchmarkSharing(b *testing.B) {
 	}
 	batch := node.NewBatch(1, []string{"s"}, func(string) string { return benchScript })
 	batched := node.NewLane(func(ctx context.Context, client *redis.Client, asked []node.Item, answers []node.Answer[any]) {
-		batch.Run(ctx, client, nil, asked, answers)
+		batch.Run(ctx, client, nil, nil, asked, answers)
 	})
 	pipelined := node.NewLane(func(ctx context.Context, client *redis.Client, asked []node.Item, answers []node.Answer[any]) {
 		commands := make([]*redis.Cmd, len(asked))

@@ -9,6 +9,6 @@ if ARGV[2] ~= '0' then
 else
   redis.call('HDEL', KEYS[1], 'n', 't', 'v')
 end
-redis.call('HDEL', KEYS[1], 'dn', 'dt', 'dv', 'p')
+redis.call('HDEL', KEYS[1], 'dn', 'dt', 'dv', 'p', 'da')
 redis.call('ZREM', KEYS[3], KEYS[1])
 return {'OK'}
