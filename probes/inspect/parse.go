@@ -137,7 +137,7 @@ func readClient(line string) Client {
 		Memory: number("tot-mem")}
 }
 
-// queues asks for the length and the oldest mark of every bucket's set, and of that of AP's batches, which count for one each: they
+// queues asks for the length and the oldest mark of every bucket's set, and of those of batches, which count for one each: they
 // are a tenth of a second old at most, or about to become marks of keys.
 type queues struct {
 	lengths [2][]*redis.IntCmd
@@ -151,6 +151,7 @@ func (q *queues) ask(ctx context.Context, pipe redis.Pipeliner) {
 		q.lengths[m] = append(q.lengths[m], pipe.ZCard(ctx, set))
 		q.oldest[m] = append(q.oldest[m], pipe.ZRangeWithScores(ctx, set, 0, 0))
 	}
+	ask(0, layout.CPBatches)
 	ask(1, layout.APBatches)
 	for b := range layout.Buckets {
 		ask(0, layout.CPDirty(b))

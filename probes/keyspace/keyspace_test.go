@@ -211,7 +211,8 @@ func TestCompareFindsWhatWasBroken(t *testing.T) {
 // TestCompareTellsWhatIsUnderWay: without services nothing is carried on; what waits and what is unsettled stays so.
 func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 	p := startNodes(t)
-	p.set(t, g2, layout.CPKey("promised"), layout.CPPromised, "1", "dt", "somebody's", layout.CPPromisedText, "x")
+	minuteAgo := fmt.Sprint(time.Now().Add(-time.Minute).UnixMilli())
+	p.set(t, g2, layout.CPKey("promised"), layout.CPPromised, "1", "dt", "somebody's", layout.CPPromisedText, "x", layout.CPPromisedAt, minuteAgo)
 	p.set(t, g1, layout.APRegister("marked"), layout.APStamp, "7", layout.APOrigin, "1", layout.APValue, "x")
 	mark := redis.Z{Score: float64(time.Now().Add(-time.Minute).UnixMicro()), Member: "marked"}
 	if err := p.nodes[g1].ZAdd(t.Context(), layout.APDirty(layout.Bucket("marked")), mark).Err(); err != nil {
@@ -249,7 +250,7 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	for _, f := range c.Findings {
-		if (f.Key == "marked" || f.Key == "batched") && !strings.Contains(f.Why, "for 1m0") {
+		if (f.Key == "promised" || f.Key == "marked" || f.Key == "batched") && !strings.Contains(f.Why, "1m0") {
 			t.Errorf("the mark's age is not told: %s", f.Why)
 		}
 	}

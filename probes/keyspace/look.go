@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -186,7 +187,7 @@ func askFull(ctx context.Context, pipe redis.Pipeliner, r ref) fullCommands {
 	bucket := layout.Bucket(r.key)
 	if r.mode == service.ModeCP {
 		return fullCommands{
-			fields: pipe.HMGet(ctx, layout.CPKey(r.key), layout.CPVersion, layout.CPValue, layout.CPSettled, layout.CPPromised),
+			fields: pipe.HMGet(ctx, layout.CPKey(r.key), layout.CPVersion, layout.CPValue, layout.CPSettled, layout.CPPromised, layout.CPPromisedAt),
 			// The members of the set are names in Redis.
 			waiting: pipe.ZScore(ctx, layout.CPDirty(bucket), layout.CPKey(r.key)),
 			settled: pipe.HGet(ctx, layout.CPMeta(bucket), layout.CPSettled),
@@ -219,18 +220,27 @@ func (f fullCommands) read(c *Copy, r ref, clock time.Time, run string) {
 		c.Version = service.Version(fields[0])
 		c.Settled = fields[2] == run || f.settled.Val() == run
 		c.Waiting = fields[3] != ""
-		c.WaitingFor = max(clock.Sub(time.UnixMilli(int64(f.waiting.Val()))), 0)
+		since := f.waiting.Val()
+		if at, err := strconv.ParseFloat(fields[4], 64); err == nil { // it is marked by its batch
+			since = at
+		}
+		c.WaitingFor = waited(since, clock, time.UnixMilli)
 	} else {
 		c.Version = layout.APVersion(fields[0], fields[2])
 		c.Settled = f.settled.Val() == run
-		c.WaitingFor = max(clock.Sub(time.UnixMicro(int64(f.waiting.Val()))), 0)
-	}
-	if f.waiting.Err() != nil {
-		c.WaitingFor = 0
+		c.WaitingFor = waited(f.waiting.Val(), clock, time.UnixMicro)
 	}
 	if !c.Exists {
 		c.Version = ""
 	}
+}
+
+// waited is the time since a mark was made; 0 if none was.
+func waited(since float64, clock time.Time, unit func(int64) time.Time) time.Duration {
+	if since == 0 {
+		return 0
+	}
+	return max(clock.Sub(unit(int64(since))), 0)
 }
 
 // waitsIn adds the marks of AP's batches, the oldest first, to that of the key.
