@@ -133,7 +133,7 @@ func TestModelFindsNoViolation(t *testing.T) {
 // They stay as second lines of defence, for whoever changes the first.
 var breaks = []struct{ name, script, old, new string }{
 	{"the fence does not fence", "fence", "redis.call('HSET', KEYS[1], 's', ARGV[1], 'f', ARGV[2])", ""},
-	{"the commit ignores the fence", "commit", "if n <= (tonumber(k[4]) or 0) then return {'FENCED'} end", ""},
+	{"the commit ignores the fence", "commit", "if n <= (tonumber(k[3]) or 0) then return {'FENCED'} end", ""},
 	{"the commit ignores the head's run", "commit", "if redis.call('HGET', KEYS[2], 'e') ~= ARGV[5] then return {'EPOCH'} end", "-- ARGV[5]"},
 	{"the tail believes itself after a crash", "read", "if k[1] ~= ARGV[1] and redis.call('HGET', KEYS[2], 's') ~= ARGV[1] then return {'UNSETTLED'} end", ""},
 	{"the end names no transaction", "end", "if k[2] ~= ARGV[2] or k[3] ~= ARGV[3] then", "if not k[2] then"},

@@ -9,6 +9,7 @@ if k[2] ~= ARGV[2] or k[3] ~= ARGV[3] then return {'GONE'} end
 if ARGV[4] == 'drop' and k[5] then return {'TAKEN'} end
 if ARGV[4] == 'forget' and k[5] ~= ARGV[5] then return {'TAKEN'} end
 if ARGV[4] == 'finish' then redis.call('HSET', KEYS[1], 'n', k[2], 't', k[3], 'v', k[4]) end
-redis.call('HDEL', KEYS[1], 'dn', 'dt', 'dv', 'p', 'da')
+redis.call('HDEL', KEYS[1], 'dn', 'dt', 'dv', 'da')
+if k[5] then redis.call('HDEL', KEYS[1], 'p') end
 if not k[6] then redis.call('ZREM', KEYS[3], KEYS[1]) end
 return 0

@@ -4,11 +4,12 @@ local t = redis.call('TIME')
 local now = string.format('%s%03d', t[1], t[2] / 1000)
 local marked = false
 -- Each:
-local k = redis.call('HMGET', KEYS[1], 's', 'l', 'dn', 'dt', 'da')
+local k = redis.call('HMGET', KEYS[1], 's', 'l', 'dn')
 if k[1] ~= ARGV[1] and redis.call('HGET', KEYS[2], 's') ~= ARGV[1] then return {'UNSETTLED'} end
 if k[3] then
-  local since = k[5] or redis.call('ZSCORE', KEYS[3], KEYS[1])
-  return {'DIRTY', k[3], k[4], string.format('%.0f', now - (since or now))}
+  local by = redis.call('HMGET', KEYS[1], 'dt', 'da')
+  local since = by[2] or redis.call('ZSCORE', KEYS[3], KEYS[1])
+  return {'DIRTY', k[3], by[1], string.format('%.0f', now - (since or now))}
 end
 -- The mark first: nobody would look for a promise without one.
 if not marked then
