@@ -76,6 +76,17 @@ func (r *Restorer) must(t *testing.T, request Request) Plan {
 	return plan
 }
 
+// backedUp gives a pair that holds "new" in so many keys, and backups of nodes from when it was "old".
+func backedUp(t *testing.T, keys int, of ...string) (local, *pair) {
+	t.Helper()
+	l := newLocal(t, "yes")
+	p := newPair(t, l)
+	p.seed(keys, "old")
+	l.take(t, of...)
+	p.seed(keys, "new")
+	return l, p
+}
+
 // TestDumpBesideAnAOFIsLost: the copy that everybody tries first loses all, and the comparison notices. What compose
 // makes of the same dump does not.
 func TestDumpBesideAnAOFIsLost(t *testing.T) {
@@ -112,11 +123,7 @@ func TestRestoresUnderLoad(t *testing.T) {
 	for _, name := range nodes {
 		for _, lost := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, disk lost %v", name, lost), func(t *testing.T) {
-				l := newLocal(t, "yes")
-				p := newPair(t, l)
-				p.seed(50, "old")
-				l.take(t, name)
-				p.seed(50, "new")
+				l, p := backedUp(t, 50, name)
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				group := p.load(ctx)
@@ -149,11 +156,7 @@ func TestBothGoBack(t *testing.T) {
 		lost    bool
 	}{"disks lost": {nodes, true}, "nonsense written": {nodes, false}, "a backup of db_g1 only": {nodes[:1], true}, "a backup of db_g2 only": {nodes[1:], true}} {
 		t.Run(name, func(t *testing.T) {
-			l := newLocal(t, "yes")
-			p := newPair(t, l)
-			p.seed(50, "old")
-			l.take(t, c.backups...)
-			p.seed(50, "new")
+			l, p := backedUp(t, 50, c.backups...)
 			if c.lost {
 				l.wipe(t, service.G1)
 				l.wipe(t, service.G2)
@@ -195,11 +198,7 @@ func TestOtherPastIsRefused(t *testing.T) {
 
 func TestUndo(t *testing.T) {
 	for _, both := range []bool{false, true} {
-		l := newLocal(t, "yes")
-		p := newPair(t, l)
-		p.seed(20, "old")
-		l.take(t, nodes...)
-		p.seed(20, "new")
+		l, p := backedUp(t, 20, nodes...)
 		r := l.restorer()
 		if _, err := r.PrepareUndo(t.Context()); !errors.Is(err, ErrNothing) {
 			t.Errorf("nothing was restored: %v", err)
@@ -407,11 +406,7 @@ func TestNodesChangedAfterThePlan(t *testing.T) {
 
 // TestKilledAtEveryStep: a captop that is killed at whatever moment leaves what the next one finishes, or takes back.
 func TestKilledAtEveryStep(t *testing.T) {
-	l := newLocal(t, "yes")
-	p := newPair(t, l)
-	p.seed(30, "old")
-	l.take(t, nodes...)
-	p.seed(30, "new")
+	l, p := backedUp(t, 30, nodes...)
 	r := l.restorer()
 	for _, step := range []struct{ at, again string }{ // again: where it is killed once more, going on from there
 		{"carry holding", "stop stopping"},
@@ -494,11 +489,7 @@ func (d startsInData) Replace(ctx context.Context, from io.Reader) error {
 // TestStartedWhileReplaced: a node that somebody starts meanwhile may have loaded the old data, and is not believed. Going on
 // replaces it again.
 func TestStartedWhileReplaced(t *testing.T) {
-	l := newLocal(t, "yes")
-	p := newPair(t, l)
-	p.seed(20, "old")
-	l.take(t, nodes...)
-	p.seed(20, "new")
+	l, p := backedUp(t, 20, nodes...)
 	r := l.restorer()
 	r.must(t, Request{Node: service.G2})
 	p.settled()

@@ -27,6 +27,16 @@ func headOf(t *testing.T, s *Store) (*redis.Client, string) {
 	return client, inc.RunID
 }
 
+// settleUnder has the buckets of keys settled under a run.
+func settleUnder(t *testing.T, client *redis.Client, run string, keys ...string) {
+	t.Helper()
+	for _, key := range keys {
+		if err := client.HSet(t.Context(), layout.CPMeta(layout.Bucket(key)), layout.CPSettled, run).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // promise makes promises of another instance, which then dies: nobody will end them.
 func promise(t *testing.T, client *redis.Client, run string, keys ...string) (*marks, []node.Answer[reply]) {
 	t.Helper()
@@ -59,10 +69,7 @@ func marked(t *testing.T, client *redis.Client) (batches, keys []string) {
 // TestAMarkStaysForItsLastPromise: a batch has one mark, which goes when all that it promised has ended, and not before.
 func TestAMarkStaysForItsLastPromise(t *testing.T) {
 	client := plainClient(t)
-	client.HSet(t.Context(), layout.CPMeta(layout.Bucket("b")), layout.CPSettled, "run")
-	for _, key := range []string{"a", "c"} {
-		client.HSet(t.Context(), layout.CPMeta(layout.Bucket(key)), layout.CPSettled, "run")
-	}
+	settleUnder(t, client, "run", "a", "b", "c")
 	m, promised := promise(t, client, "run", "a", "b", "c")
 	if batches, keys := marked(t, client); len(batches) != 1 || len(keys) != 0 {
 		t.Fatalf("three promises have the marks %q and %q", batches, keys)
@@ -130,9 +137,7 @@ func TestPromisesOfADeadWriter(t *testing.T) {
 // ends; one that ended before leaves none.
 func TestUnfoldedPromisesEnd(t *testing.T) {
 	client := plainClient(t)
-	for _, key := range []string{"a", "b", "c"} {
-		client.HSet(t.Context(), layout.CPMeta(layout.Bucket(key)), layout.CPSettled, "run")
-	}
+	settleUnder(t, client, "run", "a", "b", "c")
 	m, _ := promise(t, client, "run", "a", "b", "c")
 	batches, _ := marked(t, client)
 	end := func(key string) {

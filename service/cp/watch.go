@@ -197,17 +197,16 @@ func (s *Store) readBuckets(ctx context.Context, inc *node.Incarnation, which si
 	err = inc.Do(ctx, func(client *redis.Client) error {
 		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 			clock = pipe.Time(ctx)
-			sets := []string{s.marks.set} // the batches first: they become marks of keys, and never the other way round
-			for _, b := range s.config.Buckets {
-				sets = append(sets, layout.CPDirty(b))
-				if stamped {
-					stamps[b] = pipe.HGet(ctx, layout.CPMeta(b), layout.CPSettled)
+			count := func(set string) {
+				if which == head {
+					counts, oldest = append(counts, pipe.ZCard(ctx, set)), append(oldest, pipe.ZRangeWithScores(ctx, set, 0, 0))
 				}
 			}
-			for _, set := range sets {
-				if which == head {
-					counts = append(counts, pipe.ZCard(ctx, set))
-					oldest = append(oldest, pipe.ZRangeWithScores(ctx, set, 0, 0))
+			count(s.marks.set) // first: batches become marks of keys, and never the other way round
+			for _, b := range s.config.Buckets {
+				count(layout.CPDirty(b))
+				if stamped {
+					stamps[b] = pipe.HGet(ctx, layout.CPMeta(b), layout.CPSettled)
 				}
 			}
 			return nil
