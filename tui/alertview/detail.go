@@ -116,12 +116,7 @@ func facts(c screen.Context, e entry, width int) []string {
 		if text == "" {
 			return
 		}
-		for i, part := range cell.Wrap(cell.Clean(text), max(width-factWidth, 8), wrapLimit) {
-			if i > 0 {
-				label = ""
-			}
-			lines = append(lines, c.Theme.Dim.Render(cell.Left(label, factWidth))+part)
-		}
+		lines = append(lines, cell.Hang(c.Theme.Dim.Render(cell.Left(label, factWidth)), cell.Wrap(cell.Clean(text), max(width-factWidth, 8), wrapLimit))...)
 	}
 	add("value", against(e))
 	u := unitOf(e.rule.Expr)

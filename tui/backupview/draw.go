@@ -374,12 +374,7 @@ func (p painter) details(b Backup, width, height int) []string {
 	const indent = 9
 	lines := []string{p.t.Title.Render(cell.Cut(cell.Clean(b.File), width))}
 	add := func(title, text string, limit int) {
-		for n, part := range cell.Wrap(cell.Clean(text), max(width-indent, 1), limit) {
-			if n > 0 {
-				title = ""
-			}
-			lines = append(lines, p.t.Dim.Render(cell.Left(title, indent))+part)
-		}
+		lines = append(lines, cell.Hang(p.t.Dim.Render(cell.Left(title, indent)), cell.Wrap(cell.Clean(text), max(width-indent, 1), limit))...)
 	}
 	date := func(at time.Time) string { return at.In(p.Times.In()).Format("2006-01-02 15:04:05 MST") }
 	switch {
@@ -431,13 +426,7 @@ func (p painter) question(width int) (string, []string) {
 		}
 	}
 	for n, line := range plan.Lines {
-		for m, part := range cell.Wrap(cell.Clean(line), max(width-4, 1), 3) {
-			number := "    "
-			if m == 0 {
-				number = fmt.Sprintf("%2d  ", n+1)
-			}
-			body = append(body, t.Dim.Render(number)+part)
-		}
+		body = append(body, cell.Hang(t.Dim.Render(fmt.Sprintf("%2d  ", n+1)), cell.Wrap(cell.Clean(line), max(width-4, 1), 3))...)
 	}
 	end := []string{"", t.State(theme.OK, "interlocks: nothing stands in the way"), "Type " + t.Bold.Render(cell.Clean(plan.Subject)) + " to confirm: " + p.typed.View(24, true, t),
 		t.At(theme.Warning).Render(cell.Cut(cell.Clean(p.hint), width)), t.Key.Render("enter") + t.Dim.Render(" does it   ") + t.Key.Render("esc") + t.Dim.Render(" goes back")}
