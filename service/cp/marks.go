@@ -15,6 +15,9 @@ import (
 )
 
 const (
+	// markAlone is the number of promises in a round trip up to which each has a mark of its own: to have the mark of a batch
+	// taken away is a round trip more, if one that others share.
+	markAlone = 3
 	// clearEvery is how long the marks of batches that have ended are gathered.
 	clearEvery = 10 * time.Millisecond
 	// unfoldAfter is the age of a batch from which its keys are marked one by one: what is still in flight by then may be
@@ -24,10 +27,10 @@ const (
 	unfoldAtOnce = 32
 )
 
-// marks are those that this instance makes at the head: one for all promises of a round trip, since one for each costs the
-// head a sixth of all that a write does there. It goes when all of them have ended. A mark that stays (of an instance that was
-// killed, of a write that nobody could end) is unfolded: each of its dirty keys gets a mark of its own, whose age says
-// when it is to be resolved.
+// marks are those that this instance makes at the head where a round trip has many promises: one for all of them, since one for
+// each costs the head an eighth of all that a write does there. It goes when all of them have ended. A mark that stays (of an
+// instance that was killed, of a write that nobody could end) is unfolded: each of its dirty keys gets a mark of its own, whose
+// age says when it is to be resolved.
 type marks struct {
 	set    string // where they are
 	origin string // begins the names of this instance's batches
@@ -38,7 +41,7 @@ type marks struct {
 	ended []any
 }
 
-// mark is that of one batch.
+// mark is that of one batch; its text is empty where each promise has its own.
 type mark struct {
 	text string
 	open atomic.Int32 // promises that have not ended
@@ -50,6 +53,9 @@ func newMarks(set string) *marks {
 
 // draw gives the mark of a batch that may promise versions of keys.
 func (m *marks) draw(keys []string) *mark {
+	if len(keys) <= markAlone {
+		return &mark{}
+	}
 	return &mark{text: layout.Batch(m.origin+"."+strconv.FormatUint(m.drawn.Add(1), 36), keys)}
 }
 
@@ -61,7 +67,7 @@ func (m *marks) account(made *mark, asked []asking, answers []node.Answer[reply]
 			continue
 		}
 		switch said := answer.Value.words[0]; {
-		case a.script == "prepare" && said == "OK":
+		case a.script == "prepare" && said == "OK" && made.text != "":
 			made.open.Add(1)
 			answer.Value.mark = made
 		case a.script == "end" && a.mark != nil && (said == "OK" || said == "GONE"):

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"captop/service/layout"
 	"captop/service/node"
@@ -69,10 +70,10 @@ func marked(t *testing.T, client *redis.Client) (batches, keys []string) {
 // TestAMarkStaysForItsLastPromise: a batch has one mark, which goes when all that it promised has ended, and not before.
 func TestAMarkStaysForItsLastPromise(t *testing.T) {
 	client := plainClient(t)
-	settleUnder(t, client, "run", "a", "b", "c")
-	m, promised := promise(t, client, "run", "a", "b", "c")
+	settleUnder(t, client, "run", "a", "b", "c", "d")
+	m, promised := promise(t, client, "run", "a", "b", "c", "d")
 	if batches, keys := marked(t, client); len(batches) != 1 || len(keys) != 0 {
-		t.Fatalf("three promises have the marks %q and %q", batches, keys)
+		t.Fatalf("four promises have the marks %q and %q", batches, keys)
 	}
 	end := func(key, n, tx string, of *mark) string {
 		var answer [1]node.Answer[reply]
@@ -81,16 +82,16 @@ func TestAMarkStaysForItsLastPromise(t *testing.T) {
 	}
 	of := promised[0].Value.mark
 	for _, step := range []struct{ key, n, tx, want string }{
-		{"a", "1", "tx of a", "OK"}, {"b", "1", "tx of another", "GONE"}} {
+		{"a", "1", "tx of a", "OK"}, {"b", "1", "tx of b", "OK"}, {"c", "1", "tx of another", "GONE"}} {
 		if got := end(step.key, step.n, step.tx, of); got != step.want || len(m.takeEnded()) != 0 {
 			t.Fatalf("ending %s: %s, want %s; the mark is let go of before its last promise has ended", step.key, got, step.want)
 		}
 	}
 	// Another instance has ended the last one: nothing is left of it either.
-	if got := end("c", "1", "tx of c", nil); got != "OK" || len(m.takeEnded()) != 0 {
+	if got := end("d", "1", "tx of d", nil); got != "OK" || len(m.takeEnded()) != 0 {
 		t.Fatalf("ending for another instance: %s", got)
 	}
-	if got := end("c", "1", "tx of c", of); got != "GONE" {
+	if got := end("d", "1", "tx of d", of); got != "GONE" {
 		t.Fatalf("ending what is ended: %s", got)
 	}
 	batches, _ := marked(t, client)
@@ -107,8 +108,8 @@ func TestPromisesOfADeadWriter(t *testing.T) {
 	eventually(t, "settling", func() error { return wellSettled(s) })
 	client, run := headOf(t, s)
 	g1.Pause() // nothing can be resolved
-	promise(t, client, run, "a", "b", "c")
-	promise(t, client, run, "d")
+	promise(t, client, run, "a", "b", "c", "d")
+	promise(t, client, run, "e")
 	depth := func(want int64) func() error {
 		return func() error {
 			if n := s.Nodes()[1]; n.QueueDepth != want || (want == 0) != (n.Staleness == 0) {
@@ -117,8 +118,8 @@ func TestPromisesOfADeadWriter(t *testing.T) {
 			return nil
 		}
 	}
-	eventually(t, "counting four keys", depth(4))
-	if batches, keys := marked(t, client); len(batches) != 0 || len(keys) != 4 {
+	eventually(t, "counting five keys", depth(5))
+	if batches, keys := marked(t, client); len(batches) != 0 || len(keys) != 5 {
 		t.Errorf("late batches %q are not unfolded: %q", batches, keys)
 	}
 	g1.Resume()
@@ -126,19 +127,18 @@ func TestPromisesOfADeadWriter(t *testing.T) {
 	if batches, keys := marked(t, client); len(batches) != 0 || len(keys) != 0 {
 		t.Errorf("%q and %q are left", batches, keys)
 	}
-	for _, key := range []string{"a", "b", "c", "d"} {
+	for _, key := range []string{"a", "b", "c", "d", "e"} {
 		if client.HExists(t.Context(), layout.CPKey(key), layout.CPPromised).Val() {
 			t.Errorf("%s is still promised", key)
 		}
 	}
 }
 
-// TestUnfoldedPromisesEnd: a promise that has a mark of its own, be it unfolded or of an older build, takes it along when it
-// ends; one that ended before leaves none.
+// TestUnfoldedPromisesEnd: a promise that got a mark of its own takes it along when it ends; one that ended before leaves none.
 func TestUnfoldedPromisesEnd(t *testing.T) {
 	client := plainClient(t)
-	settleUnder(t, client, "run", "a", "b", "c")
-	m, _ := promise(t, client, "run", "a", "b", "c")
+	settleUnder(t, client, "run", "a", "b", "c", "d")
+	m, _ := promise(t, client, "run", "a", "b", "c", "d")
 	batches, _ := marked(t, client)
 	end := func(key string) {
 		t.Helper()
@@ -149,6 +149,7 @@ func TestUnfoldedPromisesEnd(t *testing.T) {
 		}
 	}
 	end("a")
+	end("d")
 	client.HSet(t.Context(), layout.CPKey("b"), layout.CPPromisedAt, "5")
 	keys := []string{layout.CPBatches}
 	for _, key := range layout.BatchKeys(batches[0]) {
@@ -196,16 +197,41 @@ func TestAMarkOfNothingGoes(t *testing.T) {
 	mustHold(t, s, "k", "v")
 }
 
-// TestCalmLeavesNoMarks: what has been written well is marked nowhere a moment later.
+// TestALonePromise: it has a mark of its own, which goes with it.
+func TestALonePromise(t *testing.T) {
+	client := plainClient(t)
+	settleUnder(t, client, "run", "k")
+	m, promised := promise(t, client, "run", "k")
+	if batches, keys := marked(t, client); len(batches) != 0 || len(keys) != 1 || promised[0].Value.mark != nil {
+		t.Fatalf("one promise has the marks %q and %q", batches, keys)
+	}
+	var answer [1]node.Answer[reply]
+	m.send(t.Context(), client, []asking{{key: "k", request: ask(head, "end", "run", "1", "tx of k", "finish", "")}}, answer[:])
+	if batches, keys := marked(t, client); len(batches)+len(keys) > 0 || answer[0].Err != nil {
+		t.Errorf("%q and %q are left (%v)", batches, keys, answer[0].Err)
+	}
+}
+
+// TestCalmLeavesNoMarks: what has been written well, alone and with others, is marked nowhere a moment later.
 func TestCalmLeavesNoMarks(t *testing.T) {
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	s := openStore(t, g1.URL(), g2.URL())
 	eventually(t, "settling", func() error { return wellSettled(s) })
-	for i := range 200 {
-		if _, err := s.Write(context.Background(), fmt.Sprint("k", i%20), []byte("v")); err != nil {
-			t.Fatal(err)
-		}
+	var writers errgroup.Group
+	for w := range 20 {
+		writers.Go(func() error {
+			for range 20 {
+				if _, err := s.Write(context.Background(), fmt.Sprint("k", w), []byte("v")); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 	}
+	if err := writers.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, "alone", "v")
 	client, _ := headOf(t, s)
 	eventually(t, "clearing", func() error {
 		if batches, keys := marked(t, client); len(batches)+len(keys) > 0 {

@@ -101,10 +101,7 @@ func (m *marks) send(ctx context.Context, client *redis.Client, asked []asking, 
 			promising = append(promising, a.key)
 		}
 	}
-	made := &mark{}
-	if len(promising) > 0 {
-		made = m.draw(promising)
-	}
+	made := m.draw(promising)
 	hot.Run(ctx, client, []string{m.set}, []string{made.text}, items, replies)
 	for i, raw := range replies {
 		if answers[i].Err = raw.Err; raw.Err == nil {
