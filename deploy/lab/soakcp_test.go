@@ -37,10 +37,10 @@ func newCPHistory() *cpHistory {
 const window = 3 * time.Second
 
 // begin names a key of the present window, and keeps its window from being checked before end.
-func (h *cpHistory) begin(r *rand.Rand) (key string, call int64) {
+func (h *cpHistory) begin(number int) (key string, call int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	key = fmt.Sprintf("soak %06d.%d", time.Duration(h.Now())/window, r.IntN(4))
+	key = fmt.Sprintf("soak %06d.%d", time.Duration(h.Now())/window, number)
 	h.flying[key]++
 	return key, h.Now()
 }
@@ -52,24 +52,26 @@ func (h *cpHistory) end(key, how string) {
 	h.count[how]++
 }
 
-// cpClient does one operation. Every write that was not acknowledged may take effect at any later time: db_g1 is killed too.
+// atOnce is how many keys a burst writes.
+const atOnce = 8
+
+// cpClient does one operation, or writes many keys at once. Every write that was not acknowledged may take effect at any later
+// time: db_g1 is killed too.
 func (s *soak) cpClient(r *rand.Rand, id int) {
 	h, i := s.cp, s.of(service.ModeCP, r)
-	key, call := h.begin(r)
-	if r.IntN(2) == 0 {
-		value := fmt.Sprintf("%d.%d", id, call)
-		_, err := s.asked(i, func(ctx context.Context) error {
-			_, err := i.client.Write(ctx, key, []byte(value))
-			return err
-		})
-		end, how := h.Now(), "written"
-		if err != nil {
-			end, how = linearizable.Forever, "unknown"
+	switch dice := r.IntN(20); {
+	case dice == 0:
+		var burst sync.WaitGroup
+		for n := range atOnce {
+			burst.Go(func() { s.cpWrite(i, id, 10+n) })
 		}
-		h.Wrote(id, key, value, call, end)
-		h.end(key, how)
+		burst.Wait()
+		return
+	case dice < 10:
+		s.cpWrite(i, id, r.IntN(4))
 		return
 	}
+	key, call := h.begin(r.IntN(4))
 	value, err := s.cpRead(i, key, []string{"", service.G1, service.G2}[r.IntN(3)])
 	if err != nil {
 		h.end(key, "not read")
@@ -77,6 +79,22 @@ func (s *soak) cpClient(r *rand.Rand, id int) {
 	}
 	h.Read(id, key, value, call)
 	h.end(key, "read")
+}
+
+func (s *soak) cpWrite(i *instance, id, number int) {
+	h := s.cp
+	key, call := h.begin(number)
+	value := fmt.Sprintf("%d.%d", id, call)
+	_, err := s.asked(i, func(ctx context.Context) error {
+		_, err := i.client.Write(ctx, key, []byte(value))
+		return err
+	})
+	end, how := h.Now(), "written"
+	if err != nil {
+		end, how = linearizable.Forever, "unknown"
+	}
+	h.Wrote(id, key, value, call, end)
+	h.end(key, how)
 }
 
 func (s *soak) cpRead(i *instance, key, at string) (got string, err error) {

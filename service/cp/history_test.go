@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/linearizable"
 	"captop/service/node/nodetest"
 )
@@ -56,6 +57,47 @@ func (tr *trial) key(r *rand.Rand) string {
 	return fmt.Sprintf("k%d-%d", time.Duration(tr.history.Now())/(1500*time.Millisecond), r.IntN(4))
 }
 
+// burstKeys are keys of one bucket, which change with time, too: written at once, several of them go in one round trip.
+func (tr *trial) burstKeys() (keys [8]string) {
+	prefix := fmt.Sprintf("b%d-", time.Duration(tr.history.Now())/(1500*time.Millisecond))
+	for i, n := 0, 0; n < len(keys); i++ {
+		if key := prefix + fmt.Sprint(i); layout.Bucket(key) == layout.Bucket(prefix+"0") {
+			keys[n] = key
+			n++
+		}
+	}
+	return keys
+}
+
+// burst writes keys at once, and reads them. Some of the writers may die.
+func (tr *trial) burst(ctx context.Context, id, instance int, value string, r *rand.Rand) {
+	keys := tr.burstKeys()
+	dying, steps := r.IntN(3*len(keys)), 1+r.IntN(3)
+	at, side := tr.stores[r.IntN(len(tr.stores))], []string{"", service.G1, service.G2}[r.IntN(3)]
+	var group sync.WaitGroup
+	for i, key := range keys {
+		group.Go(func() {
+			if i == dying {
+				tr.abandon(ctx, id, tr.part(instance, key), key, value, steps)
+			} else {
+				tr.write(id, tr.stores[instance], key, value)
+			}
+			tr.read(id, at, key, side)
+		})
+	}
+	group.Wait()
+}
+
+// batches is how many round trips had one mark for all of their promises.
+func (tr *trial) batches() (sum uint64) {
+	for i := range tr.stores {
+		for _, key := range bucketKeys {
+			sum += tr.part(i, key).marks.drawn.Load()
+		}
+	}
+	return sum
+}
+
 // client writes and reads until the trial ends.
 func (tr *trial) client(ctx context.Context, id int) {
 	r := rand.New(rand.NewPCG(tr.seed, uint64(id)))
@@ -66,6 +108,8 @@ func (tr *trial) client(ctx context.Context, id int) {
 		switch value, dice := fmt.Sprintf("%d.%d", id, i), r.IntN(100); {
 		case dice < 3:
 			tr.abandon(ctx, id, tr.part(instance, key), key, value, 1+r.IntN(3))
+		case dice < 8:
+			tr.burst(ctx, id, instance, value, r)
 		case dice < 50:
 			tr.write(id, s, key, value)
 		default:
@@ -206,12 +250,12 @@ func (tr *trial) run() {
 }
 
 func (tr *trial) check() {
-	tr.t.Logf("seed %d: %v", tr.seed, tr.count)
+	tr.t.Logf("seed %d: %v, %d batches", tr.seed, tr.count, tr.batches())
 	if err := tr.history.Check(30 * time.Second); err != nil {
 		tr.t.Fatalf("seed %d: %v", tr.seed, err)
 	}
-	if tr.count["written"] == 0 || tr.count["read"] == 0 {
-		tr.t.Fatalf("seed %d: nothing was written or read: %v", tr.seed, tr.count)
+	if tr.count["written"] == 0 || tr.count["read"] == 0 || tr.batches() == 0 {
+		tr.t.Fatalf("seed %d: nothing was written or read, or nothing at once: %v, %d batches", tr.seed, tr.count, tr.batches())
 	}
 }
 
