@@ -250,7 +250,7 @@ func TestCompareTellsWhatIsUnderWay(t *testing.T) {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	for _, f := range c.Findings {
-		if (f.Key == "promised" || f.Key == "marked" || f.Key == "batched") && !strings.Contains(f.Why, "1m0") {
+		if (f.Key == "marked" || f.Key == "batched") && !strings.Contains(f.Why, "for 1m0") || f.Key == "promised" && !strings.Contains(f.Why, "promised it 1m0") {
 			t.Errorf("the mark's age is not told: %s", f.Why)
 		}
 	}

@@ -223,7 +223,9 @@ func (s *Store) readBuckets(ctx context.Context, inc *node.Incarnation, which si
 	dirty.clock = clock.Val()
 	for i := range counts {
 		dirty.add(counts[i], oldest[i])
-		dirty.late = dirty.late || i == 0 && dirty.age > unfoldAfter
+		if i == 0 { // the batches
+			dirty.late = dirty.age > unfoldAfter
+		}
 	}
 	return settled, dirty, nil
 }
