@@ -56,6 +56,17 @@ func promise(t *testing.T, client *redis.Client, run string, keys ...string) (*m
 	return m, answers
 }
 
+// ends ends the first promise of a key, which was made under a mark, and gives the first word of the answer.
+func (m *marks) ends(t *testing.T, client *redis.Client, key, tx, how string, of *mark) string {
+	t.Helper()
+	var answer [1]node.Answer[reply]
+	m.send(t.Context(), client, []asking{{key, ask(head, "end", "run", "1", tx, how, ""), of}}, answer[:])
+	if answer[0].Err != nil {
+		t.Fatalf("ending %s: %v", key, answer[0].Err)
+	}
+	return answer[0].Value.words[0]
+}
+
 // marked gives the batches and the keys that have marks of their own.
 func marked(t *testing.T, client *redis.Client) (batches, keys []string) {
 	t.Helper()
@@ -75,23 +86,17 @@ func TestAMarkStaysForItsLastPromise(t *testing.T) {
 	if batches, keys := marked(t, client); len(batches) != 1 || len(keys) != 0 {
 		t.Fatalf("four promises have the marks %q and %q", batches, keys)
 	}
-	end := func(key, n, tx string, of *mark) string {
-		var answer [1]node.Answer[reply]
-		m.send(t.Context(), client, []asking{{key, ask(head, "end", "run", n, tx, "drop", ""), of}}, answer[:])
-		return answer[0].Value.words[0]
-	}
 	of := promised[0].Value.mark
-	for _, step := range []struct{ key, n, tx, want string }{
-		{"a", "1", "tx of a", "OK"}, {"b", "1", "tx of b", "OK"}, {"c", "1", "tx of another", "GONE"}} {
-		if got := end(step.key, step.n, step.tx, of); got != step.want || len(m.takeEnded()) != 0 {
+	for _, step := range []struct{ key, tx, want string }{{"a", "tx of a", "OK"}, {"b", "tx of b", "OK"}, {"c", "tx of another", "GONE"}} {
+		if got := m.ends(t, client, step.key, step.tx, "drop", of); got != step.want || len(m.takeEnded()) != 0 {
 			t.Fatalf("ending %s: %s, want %s; the mark is let go of before its last promise has ended", step.key, got, step.want)
 		}
 	}
 	// Another instance has ended the last one: nothing is left of it either.
-	if got := end("d", "1", "tx of d", nil); got != "OK" || len(m.takeEnded()) != 0 {
+	if got := m.ends(t, client, "d", "tx of d", "drop", nil); got != "OK" || len(m.takeEnded()) != 0 {
 		t.Fatalf("ending for another instance: %s", got)
 	}
-	if got := end("d", "1", "tx of d", of); got != "GONE" {
+	if got := m.ends(t, client, "d", "tx of d", "drop", of); got != "GONE" {
 		t.Fatalf("ending what is ended: %s", got)
 	}
 	batches, _ := marked(t, client)
@@ -142,10 +147,8 @@ func TestUnfoldedPromisesEnd(t *testing.T) {
 	batches, _ := marked(t, client)
 	end := func(key string) {
 		t.Helper()
-		var answer [1]node.Answer[reply]
-		m.send(t.Context(), client, []asking{{key: key, request: ask(head, "end", "run", "1", "tx of "+key, "finish", "")}}, answer[:])
-		if answer[0].Err != nil || answer[0].Value.words[0] != "OK" {
-			t.Fatalf("ending %s: %v %v", key, answer[0].Value.words, answer[0].Err)
+		if got := m.ends(t, client, key, "tx of "+key, "finish", nil); got != "OK" {
+			t.Fatalf("ending %s: %s", key, got)
 		}
 	}
 	end("a")
@@ -205,10 +208,9 @@ func TestALonePromise(t *testing.T) {
 	if batches, keys := marked(t, client); len(batches) != 0 || len(keys) != 1 || promised[0].Value.mark != nil {
 		t.Fatalf("one promise has the marks %q and %q", batches, keys)
 	}
-	var answer [1]node.Answer[reply]
-	m.send(t.Context(), client, []asking{{key: "k", request: ask(head, "end", "run", "1", "tx of k", "finish", "")}}, answer[:])
-	if batches, keys := marked(t, client); len(batches)+len(keys) > 0 || answer[0].Err != nil {
-		t.Errorf("%q and %q are left (%v)", batches, keys, answer[0].Err)
+	got := m.ends(t, client, "k", "tx of k", "finish", nil)
+	if batches, keys := marked(t, client); len(batches)+len(keys) > 0 || got != "OK" {
+		t.Errorf("%q and %q are left (%s)", batches, keys, got)
 	}
 }
 
