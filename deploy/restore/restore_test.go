@@ -292,7 +292,7 @@ func TestRefusals(t *testing.T) {
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	refused("damaged", "does not verify", one)
+	refused("damaged", "cannot be verified", one)
 	whole[len(whole)/2] ^= 1
 	if err := os.WriteFile(path, whole, 0o600); err != nil {
 		t.Fatal(err)

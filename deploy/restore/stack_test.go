@@ -2,7 +2,6 @@ package restore
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,10 +49,18 @@ func (l local) pid(name string) int {
 		return 0
 	}
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
-	if command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err != nil || !bytes.Contains(command, []byte("redis-server")) {
+	if !runs(pid) {
 		return 0
 	}
 	return pid
+}
+
+// runs says whether a redis-server is still there. Its command line and its pid file go before its port is free.
+func runs(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	name, rest, _ := strings.Cut(string(text), ") ")
+	state := strings.Fields(rest)
+	return err == nil && strings.Contains(name, "(redis-server") && len(state) > 17 && (state[0] != "Z" || state[17] != "1")
 }
 
 func (l local) About() string { return "test stack" }
@@ -88,7 +95,7 @@ func (l local) Do(_ context.Context, part stack.Part, verb stack.Verb) error {
 			return err
 		}
 		for range 600 {
-			if l.pid(name) == 0 {
+			if !runs(pid) {
 				return nil
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -106,7 +113,8 @@ func (l local) Do(_ context.Context, part stack.Part, verb stack.Verb) error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return errors.New("it does not start")
+	log, err := os.ReadFile(filepath.Join(l.folder(name), "log"))
+	return errors.Join(fmt.Errorf("it does not start: %s", log), err)
 }
 
 func (l local) Logs(context.Context, stack.Part, time.Time, io.Writer) error {
@@ -207,10 +215,12 @@ func (l local) do(t *testing.T, name string, verb stack.Verb) {
 
 // kill ends a node at once.
 func (l local) kill(name string) {
-	if pid := l.pid(name); pid != 0 {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	pid := l.pid(name)
+	if pid == 0 {
+		return
 	}
-	for l.pid(name) != 0 {
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	for runs(pid) {
 		time.Sleep(10 * time.Millisecond)
 	}
 }

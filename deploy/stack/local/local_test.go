@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +21,24 @@ import (
 	"captop/service"
 	"captop/service/node/nodetest"
 )
+
+// endingPart makes the test binary a process that is ending: its first thread is gone, and another holds everything yet.
+const endingPart = "CAPTOP_ENDING"
+
+func init() {
+	if os.Getenv(endingPart) != "" {
+		runtime.LockOSThread() // on the first thread, for an init runs there
+	}
+}
+
+func TestMain(m *testing.M) {
+	if os.Getenv(endingPart) != "" {
+		go func() { time.Sleep(time.Minute) }()
+		_, _ = os.Stdin.Read(make([]byte, 1))
+		_, _, _ = syscall.RawSyscall(syscall.SYS_EXIT, 0, 0, 0)
+	}
+	os.Exit(m.Run())
+}
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -159,6 +179,31 @@ func TestCrashedIsStarted(t *testing.T) {
 	if p := part(t, s); p.State != stack.Running {
 		t.Errorf("%+v", p)
 	}
+}
+
+// TestEndingIsNotGone: a process of several threads is a zombie before the last of them has given its memory and its port
+// back. With a big memory that lasts long enough for a start to fail.
+func TestEndingIsNotGone(t *testing.T) {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), endingPart+"=1")
+	in, err := child.StdinPipe()
+	must(t, err)
+	must(t, child.Start())
+	t.Cleanup(func() { _ = child.Process.Kill() })
+	p, err := readProcess(child.Process.Pid)
+	must(t, err)
+	must(t, in.Close())
+	eventually(t, "the first thread is gone", func() bool {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
+		return err == nil && strings.Contains(string(text), ") Z ")
+	})
+	note := known{PID: p.pid, Started: p.started}
+	if !note.runs() {
+		t.Error("it counts as gone")
+	}
+	must(t, child.Process.Kill())
+	eventually(t, "it counts as gone", func() bool { return !note.runs() }) // though nobody has waited for it
+	_ = child.Wait()
 }
 
 func TestData(t *testing.T) {

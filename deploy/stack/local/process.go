@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,7 @@ import (
 // process is what the kernel says of one.
 type process struct {
 	pid      int
-	exe      string
+	exe      string // "" while it is ending
 	started  uint64 // in ticks since the machine began: tells it from another one of that number
 	since    time.Time
 	stopped  bool // by SIGSTOP
@@ -40,14 +41,16 @@ func readProcess(pid int) (process, error) {
 	}
 	// The name, in brackets, may hold anything.
 	after := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(after) < 20 || after[0] == "Z" || after[0] == "X" {
+	// A zombie whose other threads are still ending holds its memory and its port yet: killed by SIGKILL, that takes as long
+	// as a big memory takes to be given back.
+	if len(after) < 20 || after[0] == "X" || after[0] == "Z" && after[17] == "1" {
 		return p, os.ErrProcessDone
 	}
 	p.stopped = after[0] == "T"
 	if p.started, err = strconv.ParseUint(after[19], 10, 64); err != nil {
 		return p, fmt.Errorf("reading %s/stat: %w", folder, err)
 	}
-	if p.exe, err = os.Readlink(folder + "/exe"); err != nil {
+	if p.exe, err = os.Readlink(folder + "/exe"); err != nil && !errors.Is(err, fs.ErrNotExist) { // one that is ending has none
 		return p, err
 	}
 	p.exe = strings.TrimSuffix(p.exe, " (deleted)")
