@@ -3,8 +3,8 @@ package ap
 import (
 	"context"
 	"fmt"
-	"math/bits"
 	"slices"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 
@@ -28,8 +28,8 @@ func (x item) register() string { return layout.APRegisters(x.bucket) + x.key }
 // bundle is registers on their way, as one argument of the scripts: a JSON array of name, stamp, origin and value of each.
 // A node reads and writes one in less time than so many arguments, and what one node took goes to the other as it is.
 type bundle struct {
-	bucket int   // of one of them
-	taken  int64 // the source's clock when they were as they are here, microseconds
+	bucket int    // of one of them
+	mark   string // at the source, where they were taken from it
 	packed string
 }
 
@@ -76,33 +76,32 @@ func merge(ctx context.Context, target *node.Incarnation, all []bundle) error {
 	return err
 }
 
-// clearAndTake clears the marks of bundles that are done, and takes the oldest registers that are dirty in the buckets.
-func clearAndTake(ctx context.Context, source *node.Incarnation, done []bundle, buckets uint64) (taken []bundle, err error) {
-	var calls []scriptCall
-	for i := range done {
-		calls = append(calls, scriptCall{clearScript, []string{layout.APDirty(done[i].bucket)}, []any{done[i].taken, &done[i].packed}})
-	}
-	var asked []int
-	for left := buckets; left != 0; left &= left - 1 {
-		b := bits.TrailingZeros64(left)
-		asked = append(asked, b)
-		calls = append(calls, scriptCall{takeScript, []string{layout.APDirty(b)}, []any{batchKeys, batchBytes, layout.APRegisters(b)}})
-	}
-	replies, err := pipelined(ctx, source, calls)
+// take takes the oldest registers that are dirty in a bucket, under a mark with a name that no other has, and the mark of what is
+// done away; both marks are empty where there is nothing.
+func (f *flow) take(ctx context.Context, source *node.Incarnation, bucket int, done string) (bundle, error) {
+	f.drawn++
+	name := f.store.origin + "." + strconv.FormatUint(f.drawn, 36)
+	reply, err := source.Run(ctx, takeScript, []string{layout.APDirty(bucket), f.store.batches},
+		batchKeys, batchBytes, layout.APRegisters(bucket), name, done)
 	if err != nil {
-		return nil, err
+		return bundle{}, fmt.Errorf("taking what is dirty: %w", err)
 	}
-	for i, reply := range replies[len(done):] {
-		parts, ok := reply.([]any)
-		if !ok || len(parts) != 2 {
-			return nil, fmt.Errorf("unexpected answer %v of the script that takes registers", reply)
-		}
-		clock, _ := parts[0].(int64)
-		if packed, _ := parts[1].(string); packed != "" {
-			taken = append(taken, bundle{asked[i], clock, packed})
-		}
+	parts, ok := reply.([]any)
+	if !ok || len(parts) != 2 {
+		return bundle{}, fmt.Errorf("unexpected answer %v of the script that takes registers", reply)
 	}
-	return taken, nil
+	mark, _ := parts[0].(string)
+	packed, _ := parts[1].(string)
+	return bundle{bucket, mark, packed}, nil
+}
+
+// clear takes the marks of batches away that the peer has.
+func (f *flow) clear(ctx context.Context, source *node.Incarnation, marks ...any) error {
+	err := source.Do(ctx, func(client *redis.Client) error { return client.ZRem(ctx, f.store.batches, marks...).Err() })
+	if err != nil {
+		return fmt.Errorf("clearing the marks of batches: %w", err)
+	}
+	return nil
 }
 
 // scriptCall is one call of a script.

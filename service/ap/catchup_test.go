@@ -61,7 +61,7 @@ func BenchmarkCatchUp(b *testing.B) {
 		most = max(most, heapNow())
 		v := s.watch[g1].view()
 		// What the writer has just marked does not count: there is nearly always some of it.
-		if v.sent.After(began) && s.rank(g2) == rankGood && v.late == 0 {
+		if v.sent.After(began) && s.rank(g2) == rankGood && v.late == 0 && !v.batches {
 			break
 		}
 		if time.Now().After(deadline) {

@@ -21,8 +21,6 @@ var (
 	takeText string
 	//go:embed lua/merge.lua
 	mergeText string
-	//go:embed lua/clear.lua
-	clearText string
 	//go:embed lua/unfold.lua
 	unfoldText string
 	//go:embed lua/lease.lua
@@ -39,7 +37,6 @@ var (
 	rejoinEndText string
 
 	mergeScript       = redis.NewScript(mergeText)
-	clearScript       = redis.NewScript(clearText)
 	takeScript        = redis.NewScript(takeText)
 	unfoldScript      = redis.NewScript(unfoldText)
 	leaseScript       = redis.NewScript(leaseText)

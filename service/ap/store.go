@@ -152,7 +152,7 @@ func (s *Store) rank(which side) int {
 	standing := s.nodes[which].Standing()
 	own := s.watch[which].view()
 	switch {
-	case !standing.Reachable, !standing.Closed && !s.answersPolls(which):
+	case !standing.Reachable:
 		return rankAway
 	case own == nil, !own.settled, own.inc.RunID != standing.RunID:
 		return rankUnsettled
@@ -160,16 +160,11 @@ func (s *Store) rank(which side) int {
 	return rankGood
 }
 
-// answersPolls reports whether a node has answered lately, whatever its breaker says.
-func (s *Store) answersPolls(which side) bool {
-	own := s.watch[which].view()
-	return own != nil && s.config.Now().Sub(own.sent) < s.slow*answeredLately
-}
-
-// insist lets requests pass the breaker of a node that answers polls: the breaker may open for failures from before a
-// fault was mended, or not have noticed yet that it was, and the other node may just have gone.
+// insist lets requests pass the breaker of a node that answered when it was last asked, as polls ask it now and then whatever
+// the breaker says: that may be open for failures from before a fault was mended, or not have noticed yet that it was, and the
+// other node may just have gone.
 func (s *Store) insist(ctx context.Context, which side) context.Context {
-	if !s.nodes[which].Standing().Closed && s.answersPolls(which) {
+	if standing := s.nodes[which].Standing(); standing.Reachable && !standing.Closed {
 		return node.Insist(ctx)
 	}
 	return ctx

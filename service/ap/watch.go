@@ -27,7 +27,7 @@ const (
 	rejoinEvery = 20 * time.Millisecond
 	// probeEvery is how often a poll passes a breaker that is not CLOSED.
 	probeEvery = 200 * time.Millisecond
-	// answeredLately is how long an answer to a poll speaks for a node.
+	// answeredLately is how long an answer that does not count speaks for a group.
 	answeredLately = 3 * probeEvery
 	// handWait is how old a mark must be to be taken from the node: until then, who wrote it hands it over.
 	handWait = 100 * time.Millisecond
@@ -183,9 +183,9 @@ func (s *Store) poll(ctx context.Context, which side) {
 	var counts []*redis.IntCmd
 	var batches *redis.ZSliceCmd
 	err = inc.Do(ctx, func(client *redis.Client) error {
-		pipe := client.Pipeline()
+		pipe := client.TxPipeline() // batches become marks of keys, and these batches: what is missing here is on the peer
 		clock = pipe.Time(ctx)
-		batches = pipe.ZRangeWithScores(ctx, s.batches, 0, 0) // first: they become marks of keys, and never the other way round
+		batches = pipe.ZRangeWithScores(ctx, s.batches, 0, 0)
 		for _, b := range s.config.Buckets {
 			marks[b] = pipe.ZRangeWithScores(ctx, layout.APDirty(b), 0, 0)
 			if counting {

@@ -136,8 +136,9 @@ const (
 //	ap:{0}m      hash about the node: settled, the run id under which it was last reconciled; asof, see asof.lua of
 //	             package ap; while it is being reconciled: rejoin, whose token that is; beat, the last progress; done and total
 //	ap:{0}l      who carries this node's dirty keys to its peer
-//	ap:{0}b      sorted set: batches of writes that the peer lacks, see Batch, by this node's clock (microseconds). A batch
-//	             that is not carried at once gets a mark for each of its keys instead, in their ap:{7}d
+//	ap:{0}b      sorted set: batches of writes that the peer lacks, see Batch, by this node's clock (microseconds) at the
+//	             oldest of them. A batch that is not carried at once gets a mark for each of its keys instead, in their ap:{7}d;
+//	             what is carried from there is a batch again meanwhile
 const (
 	APPrefix  = "ap:{"
 	apMiddle  = "}k:"

@@ -1,7 +1,8 @@
 -- Marks each key of a batch in the place of the batch, unless that was carried meanwhile. A mark that is older stays as it is.
 -- KEYS: the set of batches, and for each key its bucket's dirty set. ARGV: the mark of the batch, its time, the keys.
 local call = redis.call
-if not call('ZSCORE', KEYS[1], ARGV[1]) then
+-- Where memory is full, what is taken away first lets the rest pass.
+if call('ZREM', KEYS[1], ARGV[1]) == 0 then
   return 0
 end
 for i = 2, #KEYS do
@@ -11,5 +12,4 @@ for i = 2, #KEYS do
     call('ZADD', KEYS[i], ARGV[2], key)
   end
 end
-call('ZREM', KEYS[1], ARGV[1])
 return 1

@@ -5,8 +5,9 @@
 -- batch or an empty text. Gives 1 where the write was taken; else a list: "ahead" and this node's clock, "future" or "newer" and
 -- the stored stamp.
 -- The stamp is never raised here: a command that arrives after its caller has given up must not become newer than
--- what was written since. Nor does a write take the place of another with its stamp: clear.lua counts on that. Times are
--- compared as text, the longer one being the later: to make numbers of them costs as much as to store the write.
+-- what was written since. Nor does a write take the place of another with its stamp, which may be the one that the
+-- peer keeps. Times are compared as text, the longer one being the later: to make numbers of them costs as much as to store the
+-- write.
 local time = redis.call('TIME')
 local here = string.format('%s%06d', time[1], time[2])
 local origin, earliest, latest, batch = ALL[1], ALL[2], ALL[3], ALL[4]
