@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 )
@@ -19,6 +20,35 @@ func unseenFailures(name string, dial dialer) dialer {
 		}
 		return conn, nil
 	}
+}
+
+// familiar dials the node by its name. Where the name server gives no answer while the node does, it dials the address at
+// which this run was reached before: a node that is well must not be lost with a name. verify refuses whoever else is there now.
+func (inc *Incarnation) familiar(dial dialer) dialer {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if known := inc.reached.Load(); known != nil && inc.node.health.standing().Reachable && unanswered(ctx, addr, inc.node.config.Timeout/4) {
+			addr = *known
+		}
+		conn, err := dial(ctx, network, addr)
+		if err == nil {
+			at := conn.RemoteAddr().String()
+			inc.reached.Store(&at)
+		}
+		return conn, err
+	}
+}
+
+// unanswered reports whether nobody says within patience where a name leads to, or that it leads nowhere.
+func unanswered(ctx context.Context, addr string, patience time.Duration) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil || net.ParseIP(host) != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	_, err = net.DefaultResolver.LookupHost(ctx, host)
+	var missing *net.DNSError
+	return errors.As(err, &missing) && !missing.IsNotFound
 }
 
 // failedConn is the connection that was not made.

@@ -2,34 +2,118 @@ package node_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sync/errgroup"
 
 	"captop/service"
 	"captop/service/node"
 	"captop/service/node/nodetest"
 )
 
-// A node that refused any number of connections is used at the first try once it is back.
-func TestManyFailedDialsDoNotOutliveTheFault(t *testing.T) {
-	server := nodetest.Start(t)
-	link := nodetest.NewLink(t, server.Addr())
-	config := node.DefaultConfig(service.G1, link.URL())
+// names says whether the name server answers that all these tests ask: that every name is 127.0.0.1.
+var names atomic.Bool
+
+func TestMain(m *testing.M) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	names.Store(true)
+	go serveNames(conn)
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", conn.LocalAddr().String())
+	}}
+	os.Exit(m.Run())
+}
+
+func serveNames(conn net.PacketConn) {
+	for buffer := make([]byte, 512); ; {
+		n, from, err := conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		var message dnsmessage.Message
+		if !names.Load() || message.Unpack(buffer[:n]) != nil {
+			continue
+		}
+		message.Response, message.Authoritative, message.Additionals = true, true, nil
+		if asked := message.Questions[0]; asked.Type == dnsmessage.TypeA {
+			message.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: asked.Name, Type: asked.Type, Class: asked.Class},
+				Body: &dnsmessage.AResource{A: [4]byte{127, 0, 0, 1}}}}
+		}
+		if answer, err := message.Pack(); err == nil {
+			_, _ = conn.WriteTo(answer, from)
+		}
+	}
+}
+
+// opened is a node, its incarnation, and a context that passes its breaker for a minute.
+func opened(t *testing.T, url string) (context.Context, *node.Node, *node.Incarnation) {
+	t.Helper()
+	config := node.DefaultConfig(service.G1, url)
 	config.Logger = slog.New(slog.DiscardHandler)
 	n, err := node.Open(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer n.Close()
+	t.Cleanup(func() { _ = n.Close() })
 	ctx, cancel := context.WithTimeout(node.Insist(context.Background()), time.Minute)
-	defer cancel()
+	t.Cleanup(cancel)
 	inc, err := n.Current(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ctx, n, inc
+}
+
+// A name server that hangs takes no node away that answers, nor hides that another process has come in its place.
+func TestNameServerHangs(t *testing.T) {
+	server := nodetest.Start(t)
+	_, port, _ := net.SplitHostPort(server.Addr())
+	ctx, n, inc := opened(t, "redis://db-g1.test:"+port)
+	names.Store(false)
+	defer names.Store(true)
+	var callers errgroup.Group
+	for range 5 { // at once: each needs a connection of its own
+		callers.Go(func() error {
+			return inc.Do(ctx, func(client *redis.Client) error {
+				if err := client.BLPop(ctx, time.Second, "nothing").Err(); !errors.Is(err, redis.Nil) {
+					return err
+				}
+				return nil
+			})
+		})
+	}
+	if err := callers.Wait(); err != nil {
+		t.Errorf("while the name server hangs: %v", err)
+	}
+	server.Restart()
+	if err := inc.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() }); err == nil {
+		t.Error("another run of the process has answered")
+	}
+	names.Store(true)
+	for next, err := n.Current(ctx); err != nil || next.RunID == inc.RunID; next, err = n.Current(ctx) {
+		if ctx.Err() != nil {
+			t.Fatalf("it is not found again once the name server answers: %v", err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// A node that refused any number of connections is used at the first try once it is back.
+func TestManyFailedDialsDoNotOutliveTheFault(t *testing.T) {
+	server := nodetest.Start(t)
+	link := nodetest.NewLink(t, server.Addr())
+	ctx, _, inc := opened(t, link.URL())
 	ping := func(client *redis.Client) error { return client.Ping(ctx).Err() }
 	link.Reset()
 	for range 300 {

@@ -28,6 +28,8 @@ type Incarnation struct {
 	reign  string     // of a group: the id of the primary's replication
 	mu     sync.Mutex // guards RunID and reign until the first connection has set them
 	over   atomic.Bool
+
+	reached atomic.Pointer[string] // host:port, the host as an address; nil before the first connection
 }
 
 // Over reports whether a later run of the process has been met.

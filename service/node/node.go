@@ -207,7 +207,7 @@ func (n *Node) incarnate(ctx context.Context) (*Incarnation, error) {
 		inc.fence = &fence{inc: inc}
 	}
 	options := n.place.clientOptions(n.config, addr)
-	options.OnConnect = inc.verify
+	options.OnConnect, options.Dialer = inc.verify, unseenFailures(n.config.Name, inc.familiar(redis.NewDialer(options)))
 	inc.client = redis.NewClient(options)
 	err = inc.client.Ping(ctx).Err()
 	if err == nil && inc.fence != nil {
