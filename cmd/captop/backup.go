@@ -281,11 +281,7 @@ func newBackupListCommand(store *backup.Store, std streams) *cobra.Command {
 func newBackupVerifyCommand(store *backup.Store, std streams) *cobra.Command {
 	return &cobra.Command{Use: "verify [FILE…]", Short: "read backups again and load them; without names the newest of each node",
 		RunE: func(cmd *cobra.Command, names []string) error {
-			entries, err := store.List()
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(entries, names)
+			chosen, err := choose(*store, names)
 			if err != nil {
 				return err
 			}
@@ -303,7 +299,11 @@ func newBackupVerifyCommand(store *backup.Store, std streams) *cobra.Command {
 }
 
 // choose finds backups by their files' names; no names are the newest of each node.
-func choose(entries []backup.Entry, names []string) ([]backup.Entry, error) {
+func choose(store backup.Store, names []string) ([]backup.Entry, error) {
+	entries, err := store.List()
+	if err != nil {
+		return nil, err
+	}
 	var chosen []backup.Entry
 	if len(names) == 0 {
 		seen := map[string]bool{}
@@ -314,7 +314,7 @@ func choose(entries []backup.Entry, names []string) ([]backup.Entry, error) {
 			}
 		}
 		if len(chosen) == 0 {
-			return nil, errors.New("there is no backup to verify")
+			return nil, errors.New("there is no backup yet: captop backup take makes one")
 		}
 		return chosen, nil
 	}

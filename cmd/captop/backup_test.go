@@ -28,7 +28,7 @@ func TestBackupCommands(t *testing.T) {
 		return out
 	}
 	expect(0, "there are no backups", "list", "--dir", dir)
-	expect(exitUsage, "there is no backup to verify", "verify", "--dir", dir)
+	expect(exitUsage, "there is no backup yet", "verify", "--dir", dir)
 	out := expect(0, "db_g2: verified: db_g2-", append([]string{"take"}, nodes...)...)
 	if !strings.Contains(out, "db_g1: verified: db_g1-") || !strings.Contains(out, "loading it into a scratch redis-server") {
 		t.Errorf("it printed %s", out)

@@ -140,11 +140,7 @@ func proofOf(m backup.Manifest) string {
 // verify has a backup read again and loaded.
 func (v *vault) verify(file string) backupview.Work {
 	return func(ctx context.Context, tell func(backupview.Progress)) (string, error) {
-		entries, err := v.store.List()
-		if err != nil {
-			return "", err
-		}
-		chosen, err := choose(entries, []string{file})
+		chosen, err := choose(v.store, []string{file})
 		if err != nil {
 			return "", err
 		}

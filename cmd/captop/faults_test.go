@@ -125,6 +125,24 @@ const outOfMemory = `docker update --memory 96m --memory-swap 96m {db_g2}
 	done
 	[ "$(docker inspect -f '{{.RestartCount}}' {db_g2})" -gt 0 ]`
 
+// saveOutOfMemory has a node overwrite a hundred megabytes, in few words to its AOF, while a save keeps what was there before,
+// and half of that is there. The save ends, and the node's process is the same.
+const saveOutOfMemory = `ask() { docker exec {db_g2} redis-cli --no-auth-warning -a {password} "$@"; }
+	ask eval "for i = 1, 100 do redis.call('setrange', 'captop-hog-' .. i, 1048575, 'x') end" 0
+	ask config set rdb-key-save-delay 1000000
+	docker update --memory 200m --memory-swap 200m {db_g2}
+	ask bgsave
+	ask eval "for i = 1, 100 do redis.call('bitop', 'not', 'captop-hog-' .. i, 'captop-hog-' .. i) end" 0
+	sleep 1
+	ask info persistence | grep rdb_last_bgsave_status:err
+	[ "$(docker inspect -f '{{.State.Pid}}' {db_g2})" = {pid} ]`
+
+const saveHealed = `ask() { docker exec {db_g2} redis-cli --no-auth-warning -a {password} "$@"; }
+	docker update --memory 512m --memory-swap 512m {db_g2}
+	ask config set rdb-key-save-delay 0
+	ask eval "for i = 1, 100 do redis.call('del', 'captop-hog-' .. i) end" 0
+	ask bgsave`
+
 // fault is something that happens to a part of the stack, and what a person or the engine does about it.
 type fault struct {
 	name         string
@@ -141,6 +159,7 @@ var faults = []fault{
 	{"docker network disconnect db_g2", "docker network disconnect {data} {db_g2}", "docker network connect --alias db_g2 {data} {db_g2}", 5 * time.Second, "", false},
 	{"disk of db_g2 full", "head -c 512M /dev/zero >/proc/{pid}/root/data/full || true", "rm /proc/{pid}/root/data/full", 5 * time.Second, "", false},
 	{"db_g2 out of memory (the kernel kills it)", outOfMemory, "docker update --memory 512m --memory-swap 512m {db_g2}", 3 * time.Second, "", false},
+	{"a save of db_g2 out of memory", saveOutOfMemory, saveHealed, 0, "", false},
 	{"docker kill one of two app_cp", "docker kill {app_cp}", "docker start {app_cp}", 3 * time.Second, "", true},
 	{"docker pause one of two app_ap", "docker pause {app_ap}", "docker unpause {app_ap}", 5 * time.Second, "", true},
 	{"docker restart haproxy", "docker kill {haproxy}", "docker start {haproxy}", 2 * time.Second, "", false},
@@ -216,6 +235,9 @@ func TestBackupKilledInAContainer(t *testing.T) {
 	s.sh(t, "docker-compose up -d db_g1 db_g2")
 	ask := s.filled(t, "docker exec {db_g2} redis-cli --no-auth-warning -a {password} ")
 	s.sh(t, "for i in $(seq 50); do "+ask+"ping && break; sleep 0.2; done")
+	if out := s.sh(t, ask+"config get save"); strings.TrimSpace(out) != "save" {
+		t.Errorf("db_g2 takes snapshots of its own accord:\n%s", out)
+	}
 	s.sh(t, ask+`eval "for i=1,200 do redis.call('set', 'key'..i, i) end" 0`)
 	s.sh(t, ask+"config set rdb-key-save-delay 50000") // ten seconds for the dump
 	s.sh(t, "docker-compose run -d --name "+s.project+"_taker captop backup take db_g2")

@@ -110,7 +110,7 @@ func TestGuide(t *testing.T) {
 	writeUntil(t, cp, "compose", func(err error) bool { return err != nil })
 	writeUntil(t, ap, "compose", well)
 	desk := r.terminal(t, "docker-compose run --rm operator")
-	desk.Wait("db_g2 ", "A arm")
+	desk.Wait("db_g2 ", "A arm", "r restart") // a slow engine is asked behind the screen
 	desk.Keys("A")
 	desk.Wait("ARMED")
 	desk.Keys("r")

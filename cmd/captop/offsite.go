@@ -50,11 +50,7 @@ func newBackupPushCommand(store *backup.Store, std streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			entries, err := store.List()
-			if err != nil {
-				return err
-			}
-			chosen, err := choose(entries, names)
+			chosen, err := choose(*store, names)
 			if err != nil {
 				return err
 			}

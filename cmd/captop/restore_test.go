@@ -152,7 +152,7 @@ func TestRestoreFromTheScreen(t *testing.T) {
 			pair.reads(t, "old")
 			s := tmuxtest.Start(t, 120, 40, t.TempDir(), fmt.Sprintf("XDG_CONFIG_HOME=$PWD XDG_STATE_HOME=$PWD %s --cp %s --ap %s --g1 %s --g2 %s",
 				binary, pair.cp, pair.ap, nodes.url[service.G1], nodes.url[service.G2]))
-			s.Wait("All is well")
+			s.Wait("All is well", "r restart") // who has not seen a process run does not know how to start it
 			s.Keys("6")
 			s.Wait("no folder of backups yet")
 			s.Keys("A")

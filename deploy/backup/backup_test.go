@@ -14,6 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/deploy/scratch"
 	"captop/service/node/nodetest"
 )
 
@@ -152,6 +153,26 @@ func TestVerifyNoticesDamage(t *testing.T) {
 	}
 	if good, err := s.Verify(t.Context(), m, quiet); err != nil || good.Verified == nil {
 		t.Errorf("whole again: %v", err)
+	}
+}
+
+// TestProofStays: where there is nothing to load it with, an earlier proof is still one.
+func TestProofStays(t *testing.T) {
+	server := filled(t, 10, 10)
+	s := Store{Dir: t.TempDir(), Now: time.Now}
+	m, err := s.Take(t.Context(), "db_g1", server.URL(), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	if m, err = s.Verify(t.Context(), m, quiet); !errors.Is(err, scratch.ErrNoServer) || m.Verified == nil {
+		t.Errorf("%v, %+v", err, m.Verified)
+	}
+	if entries, err := s.List(); err != nil || entries[0].Verified == nil {
+		t.Errorf("%v, %+v", err, entries)
+	}
+	if m, err = s.Take(t.Context(), "db_g1", server.URL(), quiet); !errors.Is(err, scratch.ErrNoServer) || m.Verified != nil {
+		t.Errorf("a new one: %v, %+v", err, m.Verified)
 	}
 }
 

@@ -43,8 +43,8 @@ func (s Store) verify(ctx context.Context, m Manifest, progress func(string), lo
 	if ctx.Err() != nil {
 		return m, ctx.Err() // nothing was found out: the manifest stays
 	}
-	if errors.Is(err, scratch.ErrNoServer) && before != nil {
-		return m, fmt.Errorf("verifying %s: %w", m.File, err) // nor here: it was loaded elsewhere
+	if (errors.Is(err, scratch.ErrNoServer) || errors.Is(err, scratch.ErrNoMemory)) && before != nil {
+		return m, fmt.Errorf("verifying %s: %w", m.File, err) // nor here: it was loaded elsewhere, or when there was more
 	}
 	if err != nil {
 		m.Verified = nil
@@ -85,7 +85,7 @@ func load(ctx context.Context, path string, content rdb.Summary, progress func(s
 		return Verification{}, fmt.Errorf("giving the dump to the scratch server: %w", err)
 	}
 	progress("loading it into a scratch redis-server")
-	server, err := scratch.Start(ctx, dir, "--dbfilename", "dump.rdb", "--appendonly", "no")
+	server, err := scratch.Start(ctx, dir, content.Memory(), "--dbfilename", "dump.rdb", "--appendonly", "no")
 	if err != nil {
 		return Verification{}, err
 	}

@@ -51,7 +51,7 @@ func lookBackups(ctx context.Context, r *round, v *verdict) {
 		age := now.Sub(newest.TakenAt)
 		switch {
 		case newest.Node == "":
-			v.fail(fix, "%s has no verified backup (%d others)", node, unverified)
+			v.fail(fix, "%s has no verified backup (%d not verified)", node, unverified)
 		case age < -time.Minute:
 			v.cannot("timedatectl", "%s: the newest backup is of %s, which is to come: a clock is wrong", node, newest.TakenAt.UTC().Format(time.DateTime))
 		default:

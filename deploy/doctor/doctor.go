@@ -222,7 +222,7 @@ func (v *verdict) seen() []string {
 	}
 	switch {
 	case well > 0:
-		texts = append(texts, fmt.Sprintf("well: %d others", well))
+		texts = append(texts, fmt.Sprintf("well: %d more", well))
 	case len(texts) == 0:
 		texts = append(texts, "nothing was there to look at")
 	}

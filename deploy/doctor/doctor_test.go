@@ -125,7 +125,7 @@ func goodRedis(_ context.Context, _ string, auth Auth, command ...string) (strin
 	case asked == "TIME":
 		return fmt.Sprintf("%d\n%d", noon.Unix(), 2000), nil
 	case strings.HasPrefix(asked, "CONFIG GET "):
-		return command[2] + "\n" + map[string]string{"appendfsync": "everysec", "dir": "/data", "loglevel": "notice", "tcp-backlog": "511"}[command[2]], nil
+		return command[2] + "\n" + map[string]string{"appendfsync": "everysec", "dir": "/data", "oom-score-adj": "relative", "loglevel": "notice", "tcp-backlog": "511"}[command[2]], nil
 	}
 	return "", errors.New("ERR unknown command")
 }

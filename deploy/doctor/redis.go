@@ -10,6 +10,10 @@ func redisChecks() []check {
 	return []check{
 		{Line{"redis-aof", "data", "The nodes keep an append-only file, and the last write to it went well",
 			"without it a restart brings back the last dump, minutes or hours old"}, lookAOF},
+		{Line{"redis-snapshots", "data", "The nodes take no snapshots of their own accord",
+			"beside an append-only file nothing reads them, and while one is taken requests wait, on few processors for seconds"}, lookSnapshots},
+		{Line{"redis-oom", "data", "Where memory runs out during a save, the save ends and not the node",
+			"a save takes up to the node's memory again, and by default the kernel ends the bigger process: a backup under load may cost the node"}, lookOOM},
 		{Line{"data-volume", "data", "The nodes' data is on a volume",
 			"what is in the container goes with the container"}, lookVolume},
 		{Line{"disk-space", "data", "The nodes' disks have room for the data twice over, and a fifth is free",
@@ -41,6 +45,22 @@ func lookAOF(ctx context.Context, r *round, v *verdict) {
 			v.fail("redis-cli config set appendfsync everysec, and --appendfsync in the Compose file", "%s: appendfsync is %q", node, fsync)
 		default:
 			v.pass("%s: appended, fsync %s, the last write and rewrite were ok", node, fsync)
+		}
+	}
+}
+
+func lookSnapshots(ctx context.Context, r *round, v *verdict) {
+	for _, node := range nodes {
+		if points, ok := r.config(ctx, v, node, "save"); ok {
+			v.expect(points == "", `redis-cli config set save "", and save "" in redis.conf`, "%s: save is %q", node, points)
+		}
+	}
+}
+
+func lookOOM(ctx context.Context, r *round, v *verdict) {
+	for _, node := range nodes {
+		if mode, ok := r.config(ctx, v, node, "oom-score-adj"); ok {
+			v.expect(mode != "no", "redis-cli config set oom-score-adj relative, and oom-score-adj relative in redis.conf", "%s: oom-score-adj is %q", node, mode)
 		}
 	}
 }

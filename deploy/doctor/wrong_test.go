@@ -182,6 +182,8 @@ var wrong = map[string]map[string]func(*Eyes){
 		`last write to its append-only file was "err"`: func(e *Eyes) { infoWith(e, "aof_last_write_status:ok", "aof_last_write_status:err") },
 		"last rewrite": func(e *Eyes) { infoWith(e, "bgrewrite_status:ok", "bgrewrite_status:err") },
 		"appendfsync":  func(e *Eyes) { infoWith(e, "everysec", "no") }},
+	"redis-snapshots": {`db_g1: save is "3600 1"`: func(e *Eyes) { infoWith(e, "save\n", "save\n3600 1") }},
+	"redis-oom":       {`db_g1: oom-score-adj is "no"`: func(e *Eyes) { infoWith(e, "relative", "no") }},
 	"data-volume": {"in the container": func(e *Eyes) { with(e, "db_g1", func(u *Unit) { u.Mounts = Know([]Mount{}) }) },
 		"is a tmpfs": func(e *Eyes) {
 			with(e, "db_g1", func(u *Unit) { u.Mounts = Know([]Mount{{Kind: "tmpfs", Destination: "/"}}) })
@@ -197,7 +199,7 @@ var wrong = map[string]map[string]func(*Eyes){
 	"backup-age": {"6m0s old": func(e *Eyes) {
 		backupsAre(e, Backup{Node: "db_g1", TakenAt: noon.Add(-6 * time.Minute), Verified: true})
 	},
-		"db_g1 has no verified backup (1 others)": func(e *Eyes) { backupsAre(e, Backup{Node: "db_g1", TakenAt: noon}) }},
+		"db_g1 has no verified backup (1 not verified)": func(e *Eyes) { backupsAre(e, Backup{Node: "db_g1", TakenAt: noon}) }},
 	"restore-drill": {"was never": func(e *Eyes) { drillsAre(e) },
 		"31 days ago": func(e *Eyes) {
 			drillsAre(e, Drill{Kind: "restore", OK: true, At: noon.AddDate(0, 0, -31), RTO: time.Minute})

@@ -49,7 +49,7 @@ func (e *exercise) restore(ctx context.Context) error {
 				return fmt.Errorf("restoring %s: %w", name, err)
 			}
 		}
-		server, err := scratch.Start(ctx, folder, "--appendonly", "yes")
+		server, err := scratch.Start(ctx, folder, m.Content.Memory(), "--appendonly", "yes")
 		if err != nil {
 			return fmt.Errorf("restoring %s: %w", name, err)
 		}

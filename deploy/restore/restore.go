@@ -183,7 +183,7 @@ func (r *Restorer) verify(ctx context.Context, record *Record, n *Node, m backup
 	if err == nil || errors.Is(err, ErrRefused) || ctx.Err() != nil {
 		return err
 	}
-	return fmt.Errorf("%w: the backup does not verify: %w", ErrRefused, err)
+	return fmt.Errorf("%w: the backup cannot be verified: %w", ErrRefused, err)
 }
 
 // samePast refuses a backup that holds what the other node never had.

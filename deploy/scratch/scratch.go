@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -31,12 +32,16 @@ type Server struct {
 	client *redis.Client
 }
 
-// Start runs a server on the data in a folder and waits until it has loaded all of it. Stop it. Its errors are those
-// above, the context's, or the system's.
-func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
+// Start runs a server on the data in a folder and waits until it has loaded all of it. Stop it. used is how many bytes of
+// memory that data took where it came from, 0 where nobody knows. Its errors are those above, ErrNoMemory, the context's, or the
+// system's.
+func Start(ctx context.Context, dir string, used int64, args ...string) (*Server, error) {
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, ErrNoServer
+	}
+	if err := roomFor(used); err != nil {
+		return nil, err
 	}
 	home, err := os.MkdirTemp("", "captop-scratch-")
 	if err != nil {
@@ -49,6 +54,8 @@ func Start(ctx context.Context, dir string, args ...string) (*Server, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the scratch server: %w", err), os.RemoveAll(home))
 	}
+	// Should memory run out nonetheless, then this server has to go and no other: 1000 is the first in turn. Not everywhere.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/oom_score_adj", s.cmd.Process.Pid), []byte("1000"), 0)
 	go func() { _ = s.cmd.Wait(); close(s.ended) }()
 	if s.client, err = dbnode.Connect(s.URL()); err == nil {
 		err = s.await(ctx)
@@ -89,6 +96,9 @@ func (s *Server) await(ctx context.Context) error {
 		case <-s.ended:
 			if ctx.Err() != nil {
 				return ctx.Err()
+			}
+			if status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signal() == syscall.SIGKILL {
+				return fmt.Errorf("%w: the server was killed while it loaded", ErrNoMemory)
 			}
 			reason, _ := os.ReadFile(s.log)
 			return fmt.Errorf("%w: %.300s", ErrEnded, reason)

@@ -138,13 +138,8 @@ func (d Doctor) took(msg resultMsg, c screen.Context) (screen.Screen, bool, tea.
 
 // edit takes a key while the filter is typed.
 func (d Doctor) edit(msg tea.KeyMsg) Doctor {
-	switch {
-	case key.Matches(msg, d.keys.Submit):
-		d.typing = false
-	case key.Matches(msg, d.keys.Back):
-		d.typing, d.filter = false, d.filter.With("")
-	default:
-		d.filter, d.place = d.filter.Update(msg), rows.Place{}
+	if d.filter, d.typing = d.filter.Typed(msg, d.keys); d.typing {
+		d.place = rows.Place{}
 	}
 	return d
 }

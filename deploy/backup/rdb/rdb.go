@@ -25,6 +25,15 @@ type Summary struct {
 	Bytes    int64             `json:"bytes"`
 }
 
+// Memory is how many bytes the server that wrote the dump used then, 0 where the dump does not tell.
+func (sum Summary) Memory() int64 {
+	used, err := strconv.ParseInt(sum.Aux["used-mem"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return used
+}
+
 // The opcodes that stand where a type would.
 const (
 	opSlotInfo     = 0xF4
