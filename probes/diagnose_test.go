@@ -107,6 +107,9 @@ func TestVerdicts(t *testing.T) {
 			"g1_out_of_memory", Critical, false, "refuses writes (OOM)"},
 		{"BGSAVE fails", func(s *stack) { replace(s, service.G2, "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err") },
 			"g2_rdb_failed", Warning, false, "MISCONF"},
+		{"AOF rewrite fails", func(s *stack) {
+			replace(s, service.G2, "aof_last_write_status:ok", "aof_last_write_status:ok\r\naof_last_bgrewrite_status:err")
+		}, "g2_aof_rewrite_failed", Warning, false, "goes on growing"},
 		{"clients at the limit", func(s *stack) { info(s, service.G2, "connected_clients", "95\r\nmaxclients:100") }, "g2_clients", Warning,
 			false, "95 of 100 clients"},
 		{"no more clients", out(service.G2, Nonsense, "ERR max number of clients reached"), "g2_nonsense", Critical, true,

@@ -122,7 +122,7 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 		f.next = fmt.Sprintf("See whether %s runs; start captop with --g1 and --g2 to ask the nodes, too.", name)
 	case n.Reach.Contact == Up && o.justBack(s):
 		f.situation = short(name) + "_returning"
-		f.sentence = fmt.Sprintf("%s is back; %s have not taken it up again yet; %s.", name, and(names(o.cut)), o.effects())
+		f.sentence = fmt.Sprintf("%s is back, and not taken up again yet by %s; %s.", name, and(names(o.cut)), o.effects())
 		f.next = "Wait for the breakers' next probe, a few seconds."
 	case n.Reach.Contact == Up && len(o.disagreeing()) > 0:
 		f.situation, f.byDesign = short(name)+"_disputed", false

@@ -134,6 +134,10 @@ func redisFindings(s *Snapshot) []finding {
 			add("rdb_failed", Warning, "could not save its last snapshot to disk; by default Redis refuses writes then (MISCONF).",
 				"Check its disk and memory; then BGSAVE.")
 		}
+		if info.Persistence.AOF && !info.Persistence.AOFRewriteOK {
+			add("aof_rewrite_failed", Warning, "could not rewrite its append-only file, which goes on growing until its disk is full.",
+				"Check its disk and memory; then BGREWRITEAOF.")
+		}
 		switch {
 		case info.MaxMemory > 0 && info.UsedMemory >= info.MaxMemory && info.EvictionPolicy == "noeviction":
 			add("out_of_memory", Critical, "is out of memory: it uses all that maxmemory allows, and refuses writes (OOM).",

@@ -72,7 +72,7 @@ func (f *fields) persistence() Persistence {
 			p.Untold = append(p.Untold, status)
 		}
 	}
-	if at := f.number("rdb_last_save_time"); at > 0 {
+	if at := f.number("rdb_last_save_time"); at > 0 && f.text["rdb_saves"] != "0" { // 0: then Redis gives the time of its start
 		p.LastSave = time.Unix(at, 0)
 	}
 	return p

@@ -376,7 +376,7 @@ type Persistence struct {
 	AOFRewriteOK    bool      `json:"aof_rewrite_ok"`
 	RDBSaving       bool      `json:"rdb_saving"`
 	RDBSaveOK       bool      `json:"rdb_save_ok"`
-	LastSave        time.Time `json:"last_save"`
+	LastSave        time.Time `json:"last_save"` // zero: none since its start (as Redis 7 tells it; an older one gives its start)
 	ChangesSinceRDB int64     `json:"changes_since_rdb"`
 	// Untold are the fields of INFO that should say whether writing to disk works, and do not: AOFWriteOK or RDBSaveOK
 	// is false then, and means nothing.

@@ -156,6 +156,8 @@ func (p painter) saved(i probes.Info) string {
 		return p.t.State(theme.Warning, "RDB")
 	case s.AOF && s.AOFRewriting || s.RDBSaving:
 		return "saving"
+	case s.AOF && !s.AOFRewriteOK:
+		return p.t.State(theme.Warning, "AOF")
 	case s.AOF:
 		return "AOF ok"
 	}

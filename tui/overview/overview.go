@@ -70,7 +70,7 @@ func (o Overview) Draw(c screen.Context) []string {
 	default:
 		lines = p.full()
 	}
-	return fit(lines, c.Width, c.Height)
+	return cell.Fit(lines, c.Width, c.Height)
 }
 
 // painter draws one frame.
@@ -136,15 +136,4 @@ func (p painter) tiny() []string {
 	}
 	lines = lines[:max(min(len(lines), p.Height-1), 0)]
 	return append(lines, p.t.Dim.Render(sizeHint(p.Width, p.Height)))
-}
-
-// fit makes lines exactly height, each at most width cells.
-func fit(lines []string, width, height int) []string {
-	out := make([]string, height)
-	for i := range out {
-		if i < len(lines) {
-			out[i] = cell.Cut(lines[i], width)
-		}
-	}
-	return out
 }
