@@ -18,12 +18,34 @@ import (
 )
 
 // rebound gives the actions the keys that the keymap has for them.
-func rebound(actions []Action, k *keys.Map) []Action {
-	actions = slices.Clone(actions)
-	for i := range actions {
-		actions[i].Key = k.Rebound(actions[i].Key)
+func (o Options) rebound() Options {
+	offered := o.Actions
+	if offered == nil {
+		return o
 	}
+	o.Actions = func() ([]Action, error) {
+		actions, err := offered()
+		actions = slices.Clone(actions)
+		for i := range actions {
+			actions[i].Key = o.Keys.Rebound(actions[i].Key)
+		}
+		return actions, err
+	}
+	return o
+}
+
+// actions are what has a key now.
+func (o Options) actions() []Action {
+	if o.Actions == nil {
+		return nil
+	}
+	actions, _ := o.Actions() // missing tells why there are none
 	return actions
+}
+
+// hasKey says of a key whether one of the actions has it now.
+func (o Options) hasKey(pressed string) bool {
+	return slices.ContainsFunc(o.actions(), func(a Action) bool { return a.Key == pressed })
 }
 
 // checkKeys refuses actions that could never be pressed, and keymaps in which a screen's key hides another.
@@ -50,7 +72,7 @@ func checkKeys(o Options) error {
 			}
 		}
 	}
-	for _, action := range o.Actions {
+	for _, action := range o.actions() {
 		if action.Key == "" || action.Run == nil {
 			return fmt.Errorf("tui: action %q needs a key and a function to run", action.Name)
 		}
@@ -200,7 +222,7 @@ func (d showJob) view(width int, s seen) (string, []string) {
 		lines = append(lines, cell.Ends(mark+" "+step.text, t.Dim.Render(took), width))
 	}
 	if !j.done() {
-		hint := t.Key.Render("esc") + t.Dim.Render(" hides this; the action goes on")
+		hint := t.Key.Render("esc") + t.Dim.Render(" hides this; the action goes on, for "+cell.Age(s.now.Sub(j.started))+" now")
 		return j.action.Name, append(lines, "", hint)
 	}
 	lines = append(lines, "")

@@ -84,7 +84,7 @@ func (m model) deeds() []footKey {
 	default:
 		shown = append(shown, footKey{m.keys.Arm.Help().Key, "arm"})
 	}
-	for _, action := range m.options.Actions {
+	for _, action := range m.options.actions() {
 		shown = append(shown, footKey{action.Key, action.Name})
 	}
 	return shown

@@ -56,12 +56,17 @@ func demoOptions() Options {
 				return "run id changed: a1b2 -> c3d4\nPING answered PONG", nil
 			}}
 	}
-	return Options{Output: io.Discard, Snapshots: make(chan *probes.Snapshot), Stack: "demo on redis-server", Armed: true,
+	return Options{Output: io.Discard, Snapshots: make(chan *probes.Snapshot), Stack: func() string { return "demo on redis-server" }, Armed: true,
 		Now: func() time.Time { return noon.Add(300 * time.Millisecond) }, Getenv: env("TERM", "xterm-256color"),
 		Write: func(context.Context, service.Mode, string, string) (service.Written, error) {
 			return service.Written{Key: "user:7", Version: "42", Nodes: []string{"db_g1", "db_g2"}, Outcome: service.Applied}, nil
 		},
-		Actions: []Action{act("r", "restart db_g2", ConfirmAsk), act("c", "cut db_g2", ConfirmNone), act("p", "pause db_g2", ConfirmNone), act("h", "heal db_g2", ConfirmNone)}}
+		Actions: offered(act("r", "restart db_g2", ConfirmAsk), act("c", "cut db_g2", ConfirmNone), act("p", "pause db_g2", ConfirmNone), act("h", "heal db_g2", ConfirmNone))}
+}
+
+// offered are actions that are there from the first moment on.
+func offered(actions ...Action) func() ([]Action, error) {
+	return func() ([]Action, error) { return actions, nil }
 }
 
 // start is a model of a size with a snapshot, as the user has it before the first key.

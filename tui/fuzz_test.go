@@ -195,7 +195,7 @@ func TestActionsThatCannotBePressed(t *testing.T) {
 		{[]Action{{Key: "z", Name: "x"}}, `action "x" needs a key and a function to run`},
 	} {
 		options := demoOptions()
-		options.Actions = test.actions
+		options.Actions = offered(test.actions...)
 		if err := Run(context.Background(), options); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("Run gave %v, want an error with %q", err, test.want)
 		}
@@ -211,7 +211,7 @@ func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
 		errPanicked.Error(): func(context.Context, func(string)) (string, error) { panic("oops") },
 	} {
 		options := demoOptions()
-		options.Actions[1].Run = run
+		options.actions()[1].Run = run
 		m := start(t, options, healthy(), 80, 24)
 		m, cmd := m.Update(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("c")})
 		for cmd != nil {
@@ -226,7 +226,7 @@ func TestFailedActionShowsTheErrorAndPanicsAreCaught(t *testing.T) {
 
 func TestWhatMayNotRunNowHasNotFailed(t *testing.T) {
 	options := demoOptions()
-	options.Actions[1].Run = func(context.Context, func(string)) (string, error) {
+	options.actions()[1].Run = func(context.Context, func(string)) (string, error) {
 		t.Error("it ran")
 		return "", nil
 	}

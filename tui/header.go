@@ -114,10 +114,10 @@ func (m model) source(c screen.Context) string {
 
 // where is the stack.
 func (m model) where() string {
-	if m.options.Stack == "" {
+	if m.options.Stack == nil {
 		return ""
 	}
-	return m.theme.Dim.Render(" · " + cell.Clean(m.options.Stack))
+	return m.theme.Dim.Render(" · " + cell.Clean(m.options.Stack()))
 }
 
 func (m model) seat() string {
@@ -159,8 +159,8 @@ func (m model) clock(at time.Time) string {
 func (m model) pastHeader(c screen.Context, worst theme.Level) string {
 	at := c.Snapshot.At.In(m.times.In())
 	left := fmt.Sprintf(" ◀ PAST %s, %s ago · then %s %s", at.Format("15:04:05"), cell.Age(m.now.Sub(at)), worst.Shape(), worst.Word())
-	if m.width >= wordy && m.options.Stack != "" {
-		left += " · " + cell.Clean(m.options.Stack)
+	if m.width >= wordy && m.options.Stack != nil {
+		left += " · " + cell.Clean(m.options.Stack())
 	}
 	right := fmt.Sprintf("%s live · now %s ", m.keys.Live.Help().Key, m.now.In(m.times.In()).Format("15:04:05 MST"))
 	room := max(m.width-cell.Width(right)-1, 0)

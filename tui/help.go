@@ -34,7 +34,7 @@ func (d help) view(width int, s seen) (string, []string) {
 	for _, binding := range d.screen.Bindings() {
 		row(binding.Help().Key, binding.Help().Desc)
 	}
-	for _, action := range d.options.Actions {
+	for _, action := range d.options.actions() {
 		row(action.Key, action.Name)
 	}
 	for _, binding := range d.common() {

@@ -168,7 +168,7 @@ func (m model) meansAlt(msg tea.KeyMsg) bool {
 		return true
 	}
 	bound := slices.ContainsFunc(m.keys.Entries(), func(e keys.Entry) bool { return slices.Contains(e.Binding.Keys(), name) })
-	return bound || slices.ContainsFunc(m.options.Actions, func(a Action) bool { return a.Key == name })
+	return bound || m.options.hasKey(name)
 }
 
 // press handles the keys that mean the same everywhere, and gives the others to the dialog or the screen.
@@ -318,7 +318,7 @@ func (m model) click(msg tea.MouseMsg) (tea.Model, tea.Cmd) {
 
 // start opens the action behind a key, or runs it where it asks nothing.
 func (m model) start(pressed string) (tea.Model, tea.Cmd) {
-	for _, action := range m.options.Actions {
+	for _, action := range m.options.actions() {
 		if action.Key != pressed {
 			continue
 		}
@@ -328,7 +328,26 @@ func (m model) start(pressed string) (tea.Model, tea.Cmd) {
 		}
 		return m.begin(action)
 	}
+	m.missing(func(e keys.Entry) bool { return slices.Contains(e.Binding.Keys(), pressed) })
 	return m, nil
+}
+
+// missing says why nothing comes of an action that there is where something can be acted on. false: there is none such.
+func (m *model) missing(is func(keys.Entry) bool) bool {
+	if m.options.Actions == nil {
+		return false
+	}
+	_, err := m.options.Actions()
+	if err == nil {
+		return false
+	}
+	for _, entry := range m.keys.Entries() {
+		if entry.Scope == keys.Actions && is(entry) {
+			m.say("No " + entry.Name + ": " + err.Error())
+			return true
+		}
+	}
+	return false
 }
 
 // begin asks what an action wants asked, or runs it.

@@ -162,7 +162,7 @@ func (m model) orders() []order {
 
 // acts are what can be done to the stack: the verbs, each with the parts that it can be done to.
 func (m model) acts() []order {
-	actions := slices.Clone(m.options.Actions)
+	actions := slices.Clone(m.options.actions())
 	if m.options.More != nil {
 		actions = append(actions, m.options.More()...)
 	}
@@ -234,7 +234,9 @@ func (m model) execute(words []string) (tea.Model, tea.Cmd) {
 	if handled {
 		return next, cmd
 	}
-	m.say(m.unknownOrder(name))
+	if !m.missing(func(e keys.Entry) bool { return e.Name == name }) {
+		m.say(m.unknownOrder(name))
+	}
 	return m, nil
 }
 

@@ -208,7 +208,7 @@ func TestReboundKeys(t *testing.T) {
 		}
 	}
 	options.Keys = &k
-	options.Actions = rebound(options.Actions, &k)
+	options = options.rebound()
 	u := at80x24(t, options)
 	u.sees("press  R  restart db_g2", "W write", "R restart", "f10 quit")
 	u.press("r", "w")
@@ -231,4 +231,26 @@ func TestJournalKeepsWhatWasDone(t *testing.T) {
 		journal[1].Text != "write of user:7 through app_cp: applied as version 42" {
 		t.Errorf("the journal is %+v", journal)
 	}
+}
+
+// TestActionsThatComeLater: what can be acted on may be found behind the screen. Until then a key says why nothing comes of it.
+func TestActionsThatComeLater(t *testing.T) {
+	options := demoOptions()
+	all, why := options.actions(), error(errors.New("captop is still looking"))
+	var found []Action
+	options.Actions = func() ([]Action, error) { return found, why }
+	u := &user{t: t, m: start(t, options, g2Down(), 80, 24)}
+	u.press("r")
+	u.sees("No restart: captop is still looking")
+	u.press(":", "restart db_g2", "enter")
+	u.sees("No restart: captop is still looking")
+	u.press("1")
+	if frame := plainText(u.m.View()); strings.Contains(frame, "r restart") || strings.Contains(frame, "press  r") {
+		t.Errorf("a key is offered that does nothing:\n%s", frame)
+	}
+	found, why = all, nil
+	u.press("1")
+	u.sees("r restart", "press  r  restart db_g2")
+	u.press("r")
+	u.sees("restart db_g2?")
 }

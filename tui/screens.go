@@ -1,8 +1,6 @@
 package tui
 
 import (
-	"slices"
-
 	"captop/tui/alertview"
 	"captop/tui/backupview"
 	"captop/tui/doctorview"
@@ -22,7 +20,7 @@ func screens(o Options, k keys.Map) []screen.Screen {
 			return k.Write.Help().Key, true
 		}
 		pressed := k.Rebound(builtin)
-		return pressed, slices.ContainsFunc(o.Actions, func(a Action) bool { return a.Key == pressed })
+		return pressed, o.hasKey(pressed)
 	}
 	return []screen.Screen{
 		overview.New(k, deed),

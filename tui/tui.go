@@ -40,15 +40,18 @@ type Options struct {
 	// last one, aging, when none come. Closing the channel means that no more will come; it does not end Run.
 	Snapshots <-chan *probes.Snapshot
 
-	// Stack says in a few words what is being watched, such as "demo on redis-server" or "localhost". Shown in the header.
-	Stack string
+	// Stack says in a few words what is being watched, such as "demo on redis-server" or "localhost", as things stand. Shown
+	// in the header. It must not block. nil says nothing.
+	Stack func() string
 
 	// Write sends value to key through the service of that mode, and gives its answer; a refusal is a *service.Error.
 	// It is called outside the screen's loop and must end with ctx. nil offers no writing.
 	Write func(ctx context.Context, mode service.Mode, key, value string) (service.Written, error)
 
-	// Actions are what else can be done to this stack, in the order in which the footer and the help show them.
-	Actions []Action
+	// Actions gives, as things stand, what else can be done to this stack, in the order in which the footer and the help
+	// show it; with none an error that tells who presses one of their keys why. It must not block. nil: nothing is to be
+	// done, and no key asks for it.
+	Actions func() ([]Action, error)
 
 	// More gives, as things stand, all that can be done to whatever part of the stack, for the command line and its
 	// completion: "restart app_cp" runs what has that name. It must not block. nil offers nothing more.
@@ -179,7 +182,7 @@ func Run(ctx context.Context, options Options) error {
 		builtin := keys.Default()
 		options.Keys = &builtin
 	}
-	options.Actions = rebound(options.Actions, options.Keys)
+	options = options.rebound()
 	if err := checkKeys(options); err != nil {
 		return err
 	}

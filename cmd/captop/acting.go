@@ -61,7 +61,10 @@ func (s settings) stack(ctx context.Context) (acting.Stack, error) {
 	case len(s.Act) > 0:
 		return commands.Parse(s.Act)
 	}
-	if own := docker.Own(ctx); own != "" { // the service operator of docker-compose.yml
+	switch own, err := docker.Own(ctx); {
+	case err != nil:
+		return nil, err
+	case own != "": // the service operator of docker-compose.yml
 		return docker.Open(ctx, own)
 	}
 	projects, err := docker.Discover(ctx, s.localPorts())

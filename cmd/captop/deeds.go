@@ -16,8 +16,11 @@ import (
 	"captop/tui"
 )
 
-// partsEvery is how often the screen looks which parts there are.
-const partsEvery = 2 * time.Second
+// The screen looks that often which parts there are, and waits that long for an answer.
+const (
+	partsEvery = 2 * time.Second
+	partsTime  = 20 * time.Second
+)
 
 // deeds are what the screen can do to a stack.
 type deeds struct {
@@ -25,6 +28,7 @@ type deeds struct {
 	engine *act.Engine
 	demo   bool                          // nothing is at stake
 	parts  atomic.Pointer[[]acting.Part] // as they were seen last
+	keys   atomic.Pointer[[]tui.Action]  // what has a key, for these parts
 }
 
 // keyed are what has a key of its own: on db_g2, which is where a room wants to see a partition.
@@ -33,14 +37,9 @@ var keyed = []struct {
 	verb acting.Verb
 }{{"r", acting.Restart}, {"c", acting.Cut}, {"p", acting.Pause}, {"h", acting.Heal}, {"S", acting.Stop}, {"B", acting.Start}}
 
-// offer gives the dashboard its actions, and follows the parts of the stack until ctx ends.
-func (d *deeds) offer(ctx context.Context, screen *tui.Options) error {
-	parts, err := d.engine.Stack.Parts(ctx)
-	if err != nil {
-		return err
-	}
-	d.parts.Store(&parts)
-	go d.follow(ctx)
+// keyedFor gives the actions that have a key where there are these parts.
+func (d *deeds) keyedFor(parts []acting.Part) []tui.Action {
+	var actions []tui.Action
 	for _, k := range keyed {
 		if _, err := d.engine.Plan(parts, act.Sight{}, k.verb, service.G2); errors.Is(err, acting.ErrUnsupported) || errors.Is(err, acting.ErrNoPart) {
 			continue
@@ -48,12 +47,15 @@ func (d *deeds) offer(ctx context.Context, screen *tui.Options) error {
 		now := func() tui.Action { return d.action(k.verb, service.G2) }
 		action := now()
 		action.Key, action.Now = k.key, now
-		screen.Actions = append(screen.Actions, action)
+		actions = append(actions, action)
 	}
-	screen.More = d.more
-	return nil
+	return actions
 }
 
+// offered are the actions that have a key now.
+func (d *deeds) offered() ([]tui.Action, error) { return *d.keys.Load(), nil }
+
+// follow looks which parts there are until ctx ends.
 func (d *deeds) follow(ctx context.Context) {
 	for {
 		select {
@@ -67,11 +69,21 @@ func (d *deeds) follow(ctx context.Context) {
 
 // refresh looks which parts there are. What cannot be asked now stays as it was: an act looks again before it begins.
 func (d *deeds) refresh(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 10*partsEvery)
+	ctx, cancel := context.WithTimeout(ctx, partsTime)
 	defer cancel()
-	if parts, err := d.engine.Stack.Parts(ctx); err == nil {
-		d.parts.Store(&parts)
+	_ = d.look(ctx)
+}
+
+// look looks which parts there are.
+func (d *deeds) look(ctx context.Context) error {
+	parts, err := d.engine.Stack.Parts(ctx)
+	if err != nil {
+		return err
 	}
+	d.parts.Store(&parts)
+	keys := d.keyedFor(parts)
+	d.keys.Store(&keys)
+	return nil
 }
 
 // more is everything that can be done to any part.
@@ -137,6 +149,7 @@ func current(parts []acting.Part, wanted acting.Part) acting.Part {
 func (d *deeds) run(verb acting.Verb, name string) func(context.Context, func(string)) (string, error) {
 	return func(_ context.Context, progress func(string)) (string, error) {
 		defer d.refresh(d.ctx)
+		progress("looking which parts the stack has") // an engine under load takes its time over that
 		parts, err := d.engine.Stack.Parts(d.ctx)
 		if err != nil {
 			return "", err

@@ -84,7 +84,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 		}
 		return plain(engine.Watch(ctx), std.out)
 	}
-	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About(), writer(engine.Instance)
+	screen.Snapshots, screen.Stack, screen.Write = kept.watch(ctx, engine.Watch(ctx)), stack.About, writer(engine.Instance)
 	screen.Armed, screen.Query = true, engine.Query
 	screenCtx, hangup := untilHangup(ctx)
 	defer hangup()
@@ -92,7 +92,7 @@ func runDemo(ctx context.Context, o options, std streams) error {
 	if err != nil {
 		return err
 	}
-	defer finish(acts, std)
+	defer awaitEnd(acts, std)
 	backups := newVault(ctx, settings, filepath.Join(filepath.Dir(stack.Log()), "backups"))
 	first := fmt.Sprintf("captop backup take --dir %s --g1 %s --g2 %s", backups.store.Dir, settings.G1, settings.G2)
 	screen.Backups = backups.source(first, "Nothing is restored in the demo, whose nodes are captop's own; on a real stack it is.")

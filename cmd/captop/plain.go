@@ -72,7 +72,7 @@ func report(s *probes.Snapshot) string {
 
 func serviceLine(s *probes.Snapshot, svc probes.Service) string {
 	if svc.Reach.Contact != probes.Up {
-		return fmt.Sprintf("%s: %s, %s", svc.Name, svc.Reach.Contact, svc.Reach.Error)
+		return svc.Name + ": " + away(svc.Reach)
 	}
 	parts := []string{
 		svc.Status,
@@ -101,7 +101,7 @@ func nodeLine(s *probes.Snapshot, n probes.Node) string {
 				i.Clients, i.Keys, probes.Span(i.Uptime))
 		}))
 	} else {
-		parts = append(parts, n.Reach.Contact.String()+", "+n.Reach.Error)
+		parts = append(parts, away(n.Reach))
 	}
 	parts = append(parts, "staleness "+shown(s, n.Staleness, func(v probes.Staleness) string {
 		return fmt.Sprintf("%s of %s", probes.Span(v.Value), probes.Span(v.Limit))
@@ -110,6 +110,14 @@ func nodeLine(s *probes.Snapshot, n probes.Node) string {
 		parts = append(parts, fmt.Sprintf("rejoin %d of %d keys", r.Done, r.Total))
 	}
 	return n.Name + ": " + strings.Join(parts, "; ")
+}
+
+// away says what became of asking, and why where that is known.
+func away(reach probes.Reach) string {
+	if reach.Error == "" {
+		return reach.Contact.String()
+	}
+	return reach.Contact.String() + ", " + reach.Error
 }
 
 // shown writes a reading with its age where it is not fresh.

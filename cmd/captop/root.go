@@ -127,7 +127,7 @@ func (o options) run(cmd *cobra.Command, std streams) error {
 	defer looks.Close()
 	screenCtx, hangup := untilHangup(ctx)
 	defer hangup()
-	defer finish(settings.canAct(ctx, screenCtx, config.Targets, &screen), std)
+	defer awaitEnd(settings.canAct(ctx, screenCtx, config.Targets, &screen), std)
 	return tui.Run(screenCtx, screen)
 }
 
@@ -148,8 +148,8 @@ func (s settings) screen(std streams) (tui.Options, error) {
 		Runbook: runbooks.Page, Checks: runbookChecks, Input: std.in, Output: std.out}, err
 }
 
-// stackName is the hosts of the stack as configured: of the services, and of the nodes where they run elsewhere.
-func stackName(targets probes.Targets) string {
+// stackName gives the hosts of the stack as configured: of the services, and of the nodes where they run elsewhere.
+func stackName(targets probes.Targets) func() string {
 	var hosts []string
 	add := func(address string) {
 		if parsed, err := url.Parse(address); err == nil && !slices.Contains(hosts, parsed.Hostname()) {
@@ -166,7 +166,8 @@ func stackName(targets probes.Targets) string {
 	if len(hosts) > shown {
 		hosts = append(hosts[:shown], fmt.Sprintf("and %d more", len(hosts)-shown))
 	}
-	return "configured stack on " + strings.Join(hosts, " ")
+	name := "configured stack on " + strings.Join(hosts, " ")
+	return func() string { return name }
 }
 
 // writer gives the dashboard a way to write through an instance of a mode that serves.

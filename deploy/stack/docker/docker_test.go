@@ -450,6 +450,9 @@ func TestWhatIsNotThere(t *testing.T) {
 	if _, err := Discover(ctx, []int{5001}); err == nil {
 		t.Error("an engine that was named and is not there is no error")
 	}
+	if _, err := Own(ctx); err == nil {
+		t.Error("nor is it to who asks for his own project")
+	}
 }
 
 func TestDiscover(t *testing.T) {
