@@ -188,16 +188,19 @@ func (e *Engine) Watch(ctx context.Context) <-chan *Snapshot {
 	return out
 }
 
-// Once polls twice, one poll apart, since rates need two looks. The error is the context's.
+// Once polls twice, one poll apart, since rates need two looks; where the source of everything does not answer, a second
+// one brings nothing. The error is the context's.
 func (e *Engine) Once(ctx context.Context) (*Snapshot, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer func() { cancel(); e.running.Wait() }()
-	e.cycle(ctx, 2*e.timeout)
-	select {
-	case <-time.After(e.config.Poll):
-	case <-ctx.Done():
-	}
 	snap := e.cycle(ctx, 2*e.timeout)
+	if e.config.Collect == nil || snap.Source.Reach.Contact == Up {
+		select {
+		case <-time.After(e.config.Poll):
+		case <-ctx.Done():
+		}
+		snap = e.cycle(ctx, 2*e.timeout)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("looking at the stack: %w", err)
 	}

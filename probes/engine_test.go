@@ -119,6 +119,21 @@ func TestContacts(t *testing.T) {
 	}
 }
 
+// TestOnceWithoutASource: nobody waits for a second look through a Prometheus that is down.
+func TestOnceWithoutASource(t *testing.T) {
+	engine, err := New(Config{Poll: 24 * time.Hour, Prometheus: "http://prometheus:9090", Collect: func(context.Context) []Input {
+		return []Input{{Target: RemoteTarget, Part: PartSource, Fault: Down, Error: "connection refused"}}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	snap, err := engine.Once(t.Context())
+	if err != nil || snap.Source.Reach.Contact != Down || snap.Severity != Unknown {
+		t.Errorf("%+v, %v", snap, err)
+	}
+}
+
 // TestANodeBehindSentinels: the URL that the services have leads captop to the primary, also after a failover.
 func TestANodeBehindSentinels(t *testing.T) {
 	set := nodetest.StartSentinels(t, 1)

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -249,5 +250,18 @@ func TestTargetsHoldNoSecrets(t *testing.T) {
 	}
 	if len(engine.serving) != 3 {
 		t.Errorf("%d attempts a poll for one instance", len(engine.serving))
+	}
+}
+
+// TestWhyNotAllAreFound: the reasons of several names are one sentence.
+func TestWhyNotAllAreFound(t *testing.T) {
+	engine, err := New(Config{Discover: func() ([]ServiceTarget, bool, error) {
+		return nil, false, errors.Join(errors.New("no app_cp"), errors.New("no app_ap"))
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, news := engine.targetsInput(); !news || in.Fault != Blind || in.Error != "no app_cp; no app_ap" {
+		t.Errorf("%v %+v", news, in)
 	}
 }

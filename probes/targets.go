@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"captop/service"
 )
@@ -39,7 +40,7 @@ func (e *Engine) targetsInput() (in Input, news bool) {
 	services, changed, err := e.config.Discover()
 	in = Input{At: e.now(), Target: recorder, Part: PartTargets, Fault: Up}
 	if err != nil {
-		in.Fault, in.Error = Blind, err.Error()
+		in.Fault, in.Error = Blind, strings.ReplaceAll(err.Error(), "\n", "; ") // of several names: a verdict is a sentence
 	}
 	told := e.targetsTold
 	e.targetsTold = in.Error

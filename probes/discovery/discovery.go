@@ -26,6 +26,8 @@ var errNoAddress = errors.New("the name has no addresses")
 const (
 	fileEvery   = time.Second
 	lookupEvery = 10 * time.Second
+	lookupTime  = 5 * time.Second // for the addresses of a name
+	answerTime  = 2 * time.Second // until they are asked for anew
 )
 
 // Resolver looks a name up; net.DefaultResolver is one.
@@ -122,18 +124,22 @@ func (f *Finder) publish(err error) {
 	}
 }
 
-// lookUp asks for the addresses of all names.
+// lookUp asks for the addresses of all names at once: where nobody answers, the dashboard waits for one of them, not for
+// all.
 func (f *Finder) lookUp(ctx context.Context) error {
-	var all error
+	errs := make([]error, len(f.config.Names))
+	var lookups sync.WaitGroup
 	for i, name := range f.config.Names {
-		targets, err := f.instances(ctx, name)
-		if err != nil {
-			all = errors.Join(all, err)
-			continue
-		}
-		f.named[i] = targets
+		lookups.Go(func() {
+			targets, err := f.instances(ctx, name)
+			if err == nil {
+				f.named[i] = targets
+			}
+			errs[i] = err
+		})
 	}
-	return all
+	lookups.Wait()
+	return errors.Join(errs...)
 }
 
 func (f *Finder) instances(ctx context.Context, name Name) ([]probes.ServiceTarget, error) {
@@ -141,9 +147,7 @@ func (f *Finder) instances(ctx context.Context, name Name) ([]probes.ServiceTarg
 	if err != nil {
 		return nil, errors.New("a name to look up is no URL")
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookupEvery/2)
-	defer cancel()
-	addresses, err := f.config.Resolver.LookupHost(ctx, address.Hostname())
+	addresses, err := f.ask(ctx, address.Hostname())
 	if err != nil {
 		return nil, fmt.Errorf("looking up the instances of app_%s: %w", name.Mode, err)
 	}
@@ -163,6 +167,22 @@ func (f *Finder) instances(ctx context.Context, name Name) ([]probes.ServiceTarg
 		targets = append(targets, f.target(name.Mode, instance))
 	}
 	return targets, nil
+}
+
+// ask asks for the addresses of a host, and asks anew where no answer comes: a question or its answer may be lost, and the
+// resolver waits for it longer than anybody waits for a dashboard.
+func (f *Finder) ask(ctx context.Context, host string) ([]string, error) {
+	all, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	for {
+		once, cancel := context.WithTimeout(all, answerTime)
+		addresses, err := f.config.Resolver.LookupHost(once, host)
+		unanswered := once.Err() != nil
+		cancel()
+		if err == nil || !unanswered || all.Err() != nil {
+			return addresses, err
+		}
+	}
 }
 
 // target names an instance by its address: names that count would go to another one when one leaves.

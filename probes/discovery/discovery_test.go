@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,54 @@ func TestNames(t *testing.T) {
 	f.publish(f.lookUp(t.Context()))
 	if services, changed, err := f.Found(); len(services) != 3 || changed || err != nil {
 		t.Errorf("the name is back: %q, %v, %v", urls(services), changed, err)
+	}
+}
+
+// lossy loses the first question.
+type lossy struct{ asked atomic.Int32 }
+
+func (l *lossy) LookupHost(ctx context.Context, host string) ([]string, error) {
+	if l.asked.Add(1) == 1 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return []string{host}, nil
+}
+
+func TestALostQuestionIsAskedAnew(t *testing.T) {
+	f, err := New(t.Context(), Config{Resolver: &lossy{}, Names: []Name{{service.ModeCP, "dns+http://cp.local:5001"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if services, _, err := f.Found(); err != nil || len(services) != 1 {
+		t.Errorf("%q, %v", urls(services), err)
+	}
+}
+
+// crowd answers nobody before so many have asked.
+type crowd struct{ missing sync.WaitGroup }
+
+func (c *crowd) LookupHost(ctx context.Context, host string) ([]string, error) {
+	c.missing.Done()
+	all := make(chan struct{})
+	go func() { c.missing.Wait(); close(all) }()
+	select {
+	case <-all:
+		return []string{host}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestNamesAreLookedUpAtOnce(t *testing.T) {
+	var c crowd
+	c.missing.Add(2)
+	f, err := New(t.Context(), Config{Resolver: &c, Names: []Name{{service.ModeCP, "dns+http://cp.local:5001"}, {service.ModeAP, "dns+http://ap.local:5002"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if services, _, err := f.Found(); err != nil || len(services) != 2 {
+		t.Errorf("one waited for the other: %q, %v", urls(services), err)
 	}
 }
 

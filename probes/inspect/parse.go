@@ -138,7 +138,7 @@ func readClient(line string) Client {
 }
 
 // queues asks for the length and the oldest mark of every bucket's set, and of those of batches, which count for one each: they
-// are a tenth of a second old at most, or about to become marks of keys.
+// are a tenth of a second old at most, about to become marks of keys, or on their way.
 type queues struct {
 	lengths [2][]*redis.IntCmd
 	oldest  [2][]*redis.ZSliceCmd
@@ -151,12 +151,12 @@ func (q *queues) ask(ctx context.Context, pipe redis.Pipeliner) {
 		q.lengths[m] = append(q.lengths[m], pipe.ZCard(ctx, set))
 		q.oldest[m] = append(q.oldest[m], pipe.ZRangeWithScores(ctx, set, 0, 0))
 	}
-	ask(0, layout.CPBatches)
-	ask(1, layout.APBatches)
+	ask(0, layout.CPBatches) // they become marks of keys
 	for b := range layout.Buckets {
 		ask(0, layout.CPDirty(b))
 		ask(1, layout.APDirty(b))
 	}
+	ask(1, layout.APBatches) // what is carried goes from there to here
 }
 
 func (q *queues) read(clock *redis.TimeCmd) Part[[]Queue] {

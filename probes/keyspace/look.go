@@ -146,23 +146,25 @@ func (s *Space) full(ctx context.Context, node int, refs []ref) []Copy {
 	defer cancel()
 	pipe := s.nodes[node].Pipeline()
 	clock, server := pipe.Time(ctx), pipe.Info(ctx, "server")
-	batches := pipe.ZRangeWithScores(ctx, layout.APBatches, 0, -1) // first: they become marks of keys
+	batches := pipe.ZRangeWithScores(ctx, layout.APBatches, 0, -1) // they become marks of keys
 	asked := make([]fullCommands, len(refs))
 	for i, r := range refs {
 		asked[i] = askFull(ctx, pipe, r)
 	}
+	carried := pipe.ZRangeWithScores(ctx, layout.APBatches, 0, -1) // and these batches
 	_, err := pipe.Exec(ctx)
 	copies := make([]Copy, len(refs))
 	run, runErr := runID(server)
 	for i, r := range refs {
 		copies[i] = Copy{Node: s.names[node]}
-		if problem := errors.Join(clock.Err(), runErr, batches.Err(), asked[i].err(), connectionError(clock, err)); problem != nil {
+		if problem := errors.Join(clock.Err(), runErr, batches.Err(), carried.Err(), asked[i].err(), connectionError(clock, err)); problem != nil {
 			copies[i].Error = why(problem)
 			continue
 		}
 		asked[i].read(&copies[i], r, clock.Val(), run)
 		if r.mode == service.ModeAP {
 			copies[i].waitsIn(batches.Val(), r.key, clock.Val())
+			copies[i].waitsIn(carried.Val(), r.key, clock.Val())
 		}
 	}
 	return copies
