@@ -132,7 +132,8 @@ func (a Alerts) press(msg tea.KeyMsg, c screen.Context) (Alerts, bool, tea.Cmd) 
 	case a.form != nil:
 		return a.inForm(msg, c)
 	case a.filtering:
-		return a.inFilter(msg), true, nil
+		a.filter, a.filtering = a.filter.Typed(msg, a.keys)
+		return a, true, nil
 	}
 	k := c.Keys
 	if key.Matches(msg, k.Submit, k.RunChecks, k.Acknowledge, k.Silence, k.Undo) {
@@ -177,19 +178,6 @@ func (a Alerts) back() (Alerts, bool, tea.Cmd) {
 		return a, false, nil
 	}
 	return a, true, nil
-}
-
-// inFilter takes the keys of the filter: enter keeps it, esc clears it.
-func (a Alerts) inFilter(msg tea.KeyMsg) Alerts {
-	switch {
-	case key.Matches(msg, a.keys.Back):
-		a.filter, a.filtering = a.filter.With(""), false
-	case key.Matches(msg, a.keys.Submit):
-		a.filtering = false
-	default:
-		a.filter = a.filter.Update(msg)
-	}
-	return a
 }
 
 // move goes through the list, or scrolls the pane that has the focus.

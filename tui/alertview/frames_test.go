@@ -140,9 +140,7 @@ func (s *seat) frame() string { return strings.Join(s.s.Draw(s.c), "\n") }
 
 func (s *seat) check() string {
 	s.t.Helper()
-	lines := s.s.Draw(s.c)
-	frametest.Fits(s.t, lines, s.c.Width, s.c.Height)
-	return ansi.Strip(strings.Join(lines, "\n"))
+	return frametest.Frame(s.t, s.s, s.c)
 }
 
 func golden(t *testing.T, name, frame string) {

@@ -236,13 +236,8 @@ func (b Backups) saw(msg lookMsg) Backups {
 
 // edit takes a key while the filter is typed.
 func (b Backups) edit(msg tea.KeyMsg) Backups {
-	switch {
-	case key.Matches(msg, b.keys.Submit):
-		b.typing = false
-	case key.Matches(msg, b.keys.Back):
-		b.typing, b.filter = false, b.filter.With("")
-	default:
-		b.filter, b.place = b.filter.Update(msg), rows.Place{}
+	if b.filter, b.typing = b.filter.Typed(msg, b.keys); b.typing {
+		b.place = rows.Place{}
 	}
 	return b
 }

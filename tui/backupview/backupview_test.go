@@ -171,9 +171,7 @@ func TestGoldenFrames(t *testing.T) {
 				c := contextOf(size[0], size[1])
 				v := situation(c)
 				c.Now = noon.Add(4 * time.Second)
-				lines := v.Draw(c)
-				frametest.Fits(t, lines, size[0], size[1])
-				frametest.Golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
+				frametest.Golden(t, file, frametest.Frame(t, v, c)+"\n")
 			})
 		}
 	}

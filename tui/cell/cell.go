@@ -2,6 +2,7 @@
 package cell
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -139,12 +140,30 @@ func Beside(gap string, widths []int, blocks ...[]string) []string {
 	return lines
 }
 
-// Wrap breaks plain text at blanks into at most limit lines of width cells; what does not fit ends in an ellipsis.
+// Fit makes lines exactly height, each at most width cells.
+func Fit(lines []string, width, height int) []string {
+	out := make([]string, max(height, 0))
+	for i := range out {
+		if i < len(lines) {
+			out[i] = Cut(lines[i], width)
+		}
+	}
+	return out
+}
+
+// options finds the options in a text, such as --dry-run, and hyphen is one at which the library breaks no line.
+var options = regexp.MustCompile(`(?:^| )-[^ ]+`)
+
+const hyphen = "\u2011"
+
+// Wrap breaks plain text at blanks, and at hyphens within words that are no options, into at most limit lines of width cells;
+// what does not fit ends in an ellipsis.
 func Wrap(s string, width, limit int) []string {
 	if width <= 0 || limit <= 0 {
 		return nil
 	}
-	lines := strings.Split(ansi.Wrap(s, width, ""), "\n")
+	whole := options.ReplaceAllStringFunc(s, func(option string) string { return strings.ReplaceAll(option, "-", hyphen) })
+	lines := strings.Split(strings.ReplaceAll(ansi.Wrap(whole, width, ""), hyphen, "-"), "\n")
 	if len(lines) > limit {
 		rest := s // not the lines put together again: some end within a word
 		for _, line := range lines[:limit-1] {

@@ -77,6 +77,17 @@ func FuzzWidth(f *testing.F) {
 }
 
 // What is shown of a text is its beginning, whatever the width: nothing comes in where a word was broken.
+// TestWrapKeepsOptions: half of one is none, and "-" at a line's end is nothing to copy.
+func TestWrapKeepsOptions(t *testing.T) {
+	for width := 9; width < 40; width++ {
+		for _, line := range Wrap("--every 4m --keep 24 goes on, --dry-run too", width, 9) {
+			if strings.HasSuffix(line, "-") {
+				t.Errorf("width %d: %q", width, line)
+			}
+		}
+	}
+}
+
 func TestWrapAddsNothing(t *testing.T) {
 	text := "read tcp 127.0.0.1:56334->127.0.0.1:16386: i/o timeout,  well-known  a—b\nhéé 漢字漢字漢字-x   " + strings.Repeat("long", 12)
 	bare := func(s string) string { return strings.Join(strings.Fields(s), "") }

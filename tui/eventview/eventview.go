@@ -135,15 +135,10 @@ func (e Events) back() (Events, bool) {
 	return e, true
 }
 
-// inFilter takes the keys of the filter: enter keeps it, esc clears it.
+// inFilter takes a key while the filter is typed.
 func (e Events) inFilter(msg tea.KeyMsg) Events {
-	switch {
-	case key.Matches(msg, e.keys.Back):
-		e.filter, e.filtering = e.filter.With(""), false
-	case key.Matches(msg, e.keys.Submit):
-		e.filtering = false
-	default:
-		e.filter, e.chosen = e.filter.Update(msg), ""
+	if e.filter, e.filtering = e.filter.Typed(msg, e.keys); e.filtering {
+		e.chosen = ""
 	}
 	return e
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/x/ansi"
 
 	"captop/probes"
 	"captop/tui/frametest"
@@ -98,9 +97,7 @@ func (s *seat) press(names ...string) {
 
 func (s *seat) check() string {
 	s.t.Helper()
-	lines := s.s.Draw(s.c)
-	frametest.Fits(s.t, lines, s.c.Width, s.c.Height)
-	return ansi.Strip(strings.Join(lines, "\n"))
+	return frametest.Frame(s.t, s.s, s.c)
 }
 
 func golden(t *testing.T, name, frame string) {

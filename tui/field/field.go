@@ -2,10 +2,12 @@
 package field
 
 import (
+	"github.com/charmbracelet/bubbles/key"
 	"github.com/charmbracelet/bubbles/textinput"
 	tea "github.com/charmbracelet/bubbletea"
 
 	"captop/tui/cell"
+	"captop/tui/keys"
 	"captop/tui/theme"
 )
 
@@ -32,6 +34,18 @@ func (l Line) With(text string) Line {
 func (l Line) Update(msg tea.Msg) Line {
 	l.input, _ = l.input.Update(msg)
 	return l
+}
+
+// Typed takes a key while the line is a filter that somebody types: enter keeps it, esc clears it, and after either nobody
+// types any more.
+func (l Line) Typed(msg tea.KeyMsg, k keys.Map) (line Line, typing bool) {
+	switch {
+	case key.Matches(msg, k.Submit):
+		return l, false
+	case key.Matches(msg, k.Back):
+		return l.With(""), false
+	}
+	return l.Update(msg), true
 }
 
 // Text is what was typed.

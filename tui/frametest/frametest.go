@@ -48,6 +48,14 @@ func Fits(t testing.TB, lines []string, width, height int) {
 	}
 }
 
+// Frame is what a screen draws, in plain text, once it has been held against its room.
+func Frame(t testing.TB, s screen.Screen, c screen.Context) string {
+	t.Helper()
+	lines := s.Draw(c)
+	Fits(t, lines, c.Width, c.Height)
+	return ansi.Strip(strings.Join(lines, "\n"))
+}
+
 // Golden compares a frame with a file in testdata, or writes that file with -update.
 func Golden(t testing.TB, name, got string) {
 	t.Helper()

@@ -191,19 +191,15 @@ func (v View) command(msg screen.Command, c screen.Context) (screen.Screen, bool
 
 // edit takes a key while the query or the filter is typed.
 func (v View) edit(msg tea.KeyMsg, c screen.Context) (screen.Screen, bool, tea.Cmd) {
-	filtering := v.pane == paneCompare
 	switch {
-	case key.Matches(msg, v.keys.Back):
-		v.typing = false
-		if filtering {
-			v.filter = v.filter.With("")
+	case v.pane == paneCompare:
+		if v.filter, v.typing = v.filter.Typed(msg, v.keys); v.typing {
+			v.places[paneCompare] = rows.Place{}
 		}
-	case key.Matches(msg, v.keys.Submit) && filtering:
+	case key.Matches(msg, v.keys.Back):
 		v.typing = false
 	case key.Matches(msg, v.keys.Submit):
 		return v.begin(c)
-	case filtering:
-		v.filter, v.places[paneCompare] = v.filter.Update(msg), rows.Place{}
 	default:
 		v.query = v.query.Update(msg)
 	}
@@ -372,20 +368,9 @@ func (v View) findings() []keyspace.Finding {
 // Draw gives exactly c.Height lines of at most c.Width cells.
 func (v View) Draw(c screen.Context) []string {
 	p := painter{Context: c, View: v, t: c.Theme}
-	lines := fit(p.draw(), c.Width, c.Height)
+	lines := cell.Fit(p.draw(), c.Width, c.Height)
 	if v.open && v.pane == paneKey && c.Height > 0 && c.Width > 0 {
-		lines = fit(box.Over(lines, c.Width, c.Theme, p.values), c.Width, c.Height)
+		lines = cell.Fit(box.Over(lines, c.Width, c.Theme, p.values), c.Width, c.Height)
 	}
 	return lines
-}
-
-// fit makes lines exactly height, each at most width cells.
-func fit(lines []string, width, height int) []string {
-	out := make([]string, max(height, 0))
-	for i := range out {
-		if i < len(lines) {
-			out[i] = cell.Cut(lines[i], width)
-		}
-	}
-	return out
 }

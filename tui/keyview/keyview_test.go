@@ -232,9 +232,7 @@ func TestGoldenFrames(t *testing.T) {
 			file := fmt.Sprintf("%s_%dx%d.txt", name, size[0], size[1]+2)
 			t.Run(file, func(t *testing.T) {
 				s := play(situation.fixture, situation.press, size[0], size[1])
-				lines := s.v.Draw(s.c)
-				frametest.Fits(t, lines, size[0], size[1])
-				frametest.Golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
+				frametest.Golden(t, file, frametest.Frame(t, s.v, s.c)+"\n")
 			})
 		}
 	}

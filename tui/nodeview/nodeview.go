@@ -172,13 +172,7 @@ func (v View) took(msg lookMsg) View {
 
 // edit takes a key while the filter is typed.
 func (v View) edit(msg tea.KeyMsg) View {
-	switch {
-	case key.Matches(msg, v.keys.Submit):
-		v.typing = false
-	case key.Matches(msg, v.keys.Back):
-		v.typing, v.filter = false, v.filter.With("")
-	default:
-		v.filter = v.filter.Update(msg)
+	if v.filter, v.typing = v.filter.Typed(msg, v.keys); v.typing {
 		v.places[v.pane] = rows.Place{}
 	}
 	return v
@@ -240,22 +234,11 @@ func (v View) back() (View, bool) {
 // Draw gives exactly c.Height lines of at most c.Width cells.
 func (v View) Draw(c screen.Context) []string {
 	p := painter{Context: c, View: v, t: c.Theme}
-	lines := fit(p.draw(), c.Width, c.Height)
+	lines := cell.Fit(p.draw(), c.Width, c.Height)
 	list := p.list()
 	at := v.places[v.pane].At(len(list.rows))
 	if v.open && at >= 0 && list.rows[at].whole != nil && c.Height > 0 && c.Width > 0 {
-		lines = fit(box.Over(lines, c.Width, c.Theme, list.rows[at].whole), c.Width, c.Height)
+		lines = cell.Fit(box.Over(lines, c.Width, c.Theme, list.rows[at].whole), c.Width, c.Height)
 	}
 	return lines
-}
-
-// fit makes lines exactly height, each at most width cells.
-func fit(lines []string, width, height int) []string {
-	out := make([]string, max(height, 0))
-	for i := range out {
-		if i < len(lines) {
-			out[i] = cell.Cut(lines[i], width)
-		}
-	}
-	return out
 }

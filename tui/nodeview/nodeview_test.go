@@ -209,9 +209,7 @@ func TestGoldenFrames(t *testing.T) {
 				c := contextOf(snapshot(), size[0], size[1])
 				v, s := situation(c)
 				c.Snapshot = s
-				lines := v.Draw(c)
-				frametest.Fits(t, lines, size[0], size[1])
-				frametest.Golden(t, file, ansi.Strip(strings.Join(lines, "\n"))+"\n")
+				frametest.Golden(t, file, frametest.Frame(t, v, c)+"\n")
 			})
 		}
 	}
