@@ -103,9 +103,13 @@ func (r *Rollout) complaint(id string, h *container.Health) string {
 	return said + "; " + r.lastWords(id)
 }
 
+// logTime bounds how long the engine may take to give the end of a log: long, for with the container its reason is gone, and
+// who it was to replace serves on meanwhile.
+const logTime = time.Minute
+
 // lastWords tells the end of a container's log, or why it cannot be had.
 func (r *Rollout) lastWords(id string) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), logTime)
 	defer cancel()
 	logs, err := r.Client.ContainerLogs(ctx, id, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: "3"})
 	if err != nil {

@@ -23,7 +23,7 @@ const downAfter = "700"
 // after a restart it follows whom it followed last.
 func startMember(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
+	s := &Server{t: t, addr: FreeAddr(t), dir: dataFolder(t)}
 	_, port, _ := net.SplitHostPort(s.addr)
 	conf := filepath.Join(s.dir, "redis.conf")
 	text := append([]string{"port " + port, "bind 127.0.0.1", "dir " + s.dir, "appendonly yes", "appendfsync everysec", `save ""`,
@@ -104,7 +104,7 @@ func StartSentinels(t testing.TB, replicas int) *Sentinels {
 		s.Members = append(s.Members, startMember(t, "replicaof "+host+" "+port))
 	}
 	for range 3 {
-		conf := filepath.Join(t.TempDir(), "sentinel.conf")
+		conf := filepath.Join(dataFolder(t), "sentinel.conf")
 		text := fmt.Sprintf("sentinel monitor %s %s %s 2\nsentinel down-after-milliseconds %[1]s %[4]s\nsentinel failover-timeout %[1]s 3000\nsentinel parallel-syncs %[1]s 2\n",
 			sentinelName, host, port, downAfter)
 		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {

@@ -13,7 +13,7 @@ func StartSentinel(t testing.TB, conf string) string {
 
 func startSentinel(t testing.TB, conf string) *Server {
 	t.Helper()
-	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
+	s := &Server{t: t, addr: FreeAddr(t), dir: dataFolder(t)}
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.command = []string{conf, "--sentinel", "--port", port, "--bind", "127.0.0.1", "--dir", s.dir}
 	t.Cleanup(s.Kill)

@@ -39,13 +39,37 @@ func Start(t testing.TB, args ...string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("these tests need redis-server (Debian: apt-get install redis-server): %v", err)
 	}
-	s := &Server{t: t, addr: FreeAddr(t), dir: t.TempDir()}
+	s := &Server{t: t, addr: FreeAddr(t), dir: dataFolder(t)}
 	_, port, _ := net.SplitHostPort(s.addr)
 	s.command = append([]string{"--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--appendonly", "yes",
 		"--appendfsync", "everysec", "--hash-max-listpack-value", "1024", "--save", "", "--logfile", filepath.Join(s.dir, "log")}, args...)
 	t.Cleanup(s.Kill)
 	s.Restart()
 	return s
+}
+
+// dataRoom is how many bytes memory must have left for the data of tests.
+const dataRoom = 1 << 30
+
+// dataFolder is where a server keeps its data: in memory where there is room for it. A machine that builds images meanwhile
+// may let a disk hang for seconds, and with it every server that writes to its AOF: a fault that no test has asked for.
+func dataFolder(t testing.TB) string {
+	t.Helper()
+	const memory = "/dev/shm"
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(memory, &disk); err != nil || disk.Bavail*uint64(disk.Bsize) < dataRoom {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "captop-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // Addr is host:port.
