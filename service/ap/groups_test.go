@@ -25,6 +25,7 @@ type sentinelPair struct {
 }
 
 func newSentinelPair(t testing.TB, replicas [2]int) *sentinelPair {
+	nodetest.Alone(t)
 	p := &sentinelPair{pair: &pair{openFor: 200 * time.Millisecond, timeout: groupTimeout}}
 	var starting sync.WaitGroup
 	for i := range p.sets {
@@ -134,6 +135,7 @@ func TestWithoutAnyMajority(t *testing.T) {
 // TestAnswersAndConvergesOverClusters is the same proof where each node is a Redis Cluster: the slot of a key moves under load,
 // a primary is killed, or hangs until its replica has its place and then goes on.
 func TestAnswersAndConvergesOverClusters(t *testing.T) {
+	nodetest.Alone(t)
 	length, seed := chaosSettings(t)
 	p := &pair{openFor: 200 * time.Millisecond, timeout: groupTimeout}
 	var clusters [2]*nodetest.Cluster

@@ -56,6 +56,7 @@ func openGroups(t *testing.T, urls [2]string) (service.Store, func(key string) *
 }
 
 func newSentinelTrial(t *testing.T, seed uint64) *trial {
+	nodetest.Alone(t)
 	var sets [2]*nodetest.Sentinels
 	var starting sync.WaitGroup
 	for i := range sets {
@@ -127,6 +128,7 @@ func TestLinearizableOverSentinels(t *testing.T) { trials(t, newSentinelTrial) }
 // newClusterTrial has two clusters of three primaries with a replica each. The slot of a key in use moves under load, a
 // primary is killed, or hangs until its replica has its place and then goes on.
 func newClusterTrial(t *testing.T, seed uint64) *trial {
+	nodetest.Alone(t)
 	var clusters [2]*nodetest.Cluster
 	var starting sync.WaitGroup
 	for i := range clusters {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +19,20 @@ const groupTimeout = 60 * time.Second
 
 // downAfter is how long a primary of these groups may be silent until a replica takes its place, milliseconds.
 const downAfter = "700"
+
+// Alone waits until no other test of this machine that has asked for the same runs, and keeps it so until this one ends: two
+// pairs of groups are a dozen processes each, whose elections no machine of two processors has time for.
+func Alone(t testing.TB) {
+	t.Helper()
+	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "captop-test-groups"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = lock.Close() })
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatalf("waiting for the other tests with groups: %v", err)
+	}
+}
 
 // startMember runs a redis-server that can rewrite its own configuration, as a replica that changes its primary must:
 // after a restart it follows whom it followed last.
