@@ -55,25 +55,29 @@ func TestIdlePairIsLeftAlone(t *testing.T) {
 // polls gives how often a node was asked for its marks, and its time.
 func polls(t *testing.T, client *redis.Client) (float64, time.Time) {
 	t.Helper()
-	ctx := context.Background()
-	at, err := client.Time(ctx).Result()
+	at, err := client.Time(context.Background()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	stats, err := client.Info(ctx, "commandstats").Result()
+	return calls(t, client, "zrange") / layout.Buckets, at
+}
+
+// calls gives how often a node ran a command, which it must have.
+func calls(t *testing.T, client *redis.Client, command string) (count float64) {
+	t.Helper()
+	stats, err := client.Info(context.Background(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var calls float64
 	for line := range strings.Lines(stats) {
-		if rest, found := strings.CutPrefix(line, "cmdstat_zrange:calls="); found {
-			if _, err := fmt.Sscanf(rest, "%f,", &calls); err != nil {
+		if rest, found := strings.CutPrefix(line, "cmdstat_"+command+":calls="); found {
+			if _, err := fmt.Sscanf(rest, "%f,", &count); err != nil {
 				t.Fatalf("reading %q: %v", line, err)
 			}
 		}
 	}
-	if calls == 0 {
-		t.Fatalf("no ZRANGE among the commands:\n%s", stats)
+	if count == 0 {
+		t.Fatalf("no %s among the commands:\n%s", command, stats)
 	}
-	return calls / layout.Buckets, at
+	return count
 }

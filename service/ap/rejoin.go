@@ -25,6 +25,18 @@ const (
 // errTakenOver: the node was emptied, or another instance went on with its reconciliation.
 var errTakenOver = errors.New("the reconciliation was interrupted")
 
+// rejoinWhenNeeded tries to reconcile a node once for each look at it that finds it in need of that, until ctx ends.
+func (s *Store) rejoinWhenNeeded(ctx context.Context, which side) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.watch[which].unsettled:
+			s.rejoinIfNeeded(ctx, which)
+		}
+	}
+}
+
 // rejoinIfNeeded reconciles a node that runs under another run id than it was last reconciled under, or has lost its
 // meta: it restarted, was restored from a copy, came back empty, or was emptied.
 func (s *Store) rejoinIfNeeded(ctx context.Context, which side) {
@@ -50,6 +62,9 @@ func (s *Store) rejoinIfNeeded(ctx context.Context, which side) {
 		return
 	}
 	w.wait("")
+	if own.rejoins {
+		return
+	}
 	r := &rejoin{store: s, name: name, token: fmt.Sprint(rand.Uint64()), node: inc, peer: peer}
 	began, err := r.run(ctx)
 	switch {

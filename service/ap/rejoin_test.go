@@ -226,20 +226,36 @@ func TestNodeEmptiedDuringItsReconciliation(t *testing.T) {
 	}
 }
 
+// Somebody begins, and dies later: nobody else tries before, which a hundred instances would do for minutes.
 func TestAbandonedReconciliationIsTakenOver(t *testing.T) {
 	p := newPair(t)
-	// Somebody began and died.
-	begun, err := rejoinBeginScript.Run(context.Background(), client(t, p.servers[0]), []string{layout.APMeta}, "dead", 7, time.Minute.Microseconds()).Int()
+	c, ctx := client(t, p.servers[0]), context.Background()
+	begun, err := rejoinBeginScript.Run(ctx, c, []string{layout.APMeta}, "another", 7, time.Minute.Microseconds()).Int()
 	if err != nil || begun != 1 {
 		t.Fatal(begun, err)
 	}
 	s := p.open(t, "a", time.Now)
-	await(t, "its progress is seen", func() error {
-		if r := s.Nodes()[g1].Rejoin; !r.Active || r.Total != 7 {
-			return fmt.Errorf("%+v", r)
+	await(t, "its progress is seen, and db_g2 is reconciled", func() error {
+		if r := s.Nodes()[g1].Rejoin; !r.Active || r.Total != 7 || !s.watch[g2].view().settled {
+			return fmt.Errorf("%+v", s.Nodes())
 		}
 		return nil
 	})
+	const looks = 10
+	tried := calls(t, c, "dbsize") // which a reconciliation begins with
+	first, _ := polls(t, c)
+	await(t, "it was looked at some more times", func() error {
+		if n, err := rejoinStepScript.Run(ctx, c, []string{layout.APMeta}, "another", 1).Int(); n != 1 {
+			t.Fatalf("the first one cannot go on: %d, %v", n, err)
+		}
+		if now, _ := polls(t, c); now < first+looks {
+			return fmt.Errorf("%.0f times", now-first)
+		}
+		return nil
+	})
+	if now := calls(t, c, "dbsize"); now != tried {
+		t.Errorf("%.0f attempts beside it, in %d looks", now-tried, looks)
+	}
 	awaitGood(t, s, g1, g2)
 }
 

@@ -83,7 +83,7 @@ func Open(config Config) (*Store, error) {
 	}
 	for _, which := range []side{g1, g2} {
 		s.done.Go(func() { every(ctx, slow*pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
-		s.done.Go(func() { every(ctx, rejoinEvery, func() { s.rejoinIfNeeded(ctx, which) }) })
+		s.done.Go(func() { s.rejoinWhenNeeded(ctx, which) })
 		s.done.Go(func() { s.flows[which].run(ctx) })
 	}
 	return s, nil

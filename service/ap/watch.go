@@ -23,8 +23,6 @@ const (
 	// sets are many to ask for nothing, 20 times a second.
 	idleEvery = 250 * time.Millisecond
 	idleAfter = 2 * time.Second
-	// rejoinEvery is how often a node that is not reconciled is noticed.
-	rejoinEvery = 20 * time.Millisecond
 	// probeEvery is how often a poll passes a breaker that is not CLOSED.
 	probeEvery = 200 * time.Millisecond
 	// answeredLately is how long an answer that does not count speaks for a group.
@@ -49,20 +47,25 @@ type view struct {
 	depth   int64  // keys that its peer lacks a write of; a batch counts for one until it is late
 	done    int64
 	total   int64
+	rejoins bool // some instance reconciles it, and goes on with that
 }
 
-// readMeta takes over the fields settled and asof, and done and total if they are there.
+// readMeta takes over the fields settled and asof, and what tells of a reconciliation if that is there.
 func (v *view) readMeta(fields []any) {
 	t := texts(fields)
 	v.settled = t[0] == v.inc.RunID
 	v.asof = number(t[1])
-	if len(t) == 4 {
+	if len(t) > 2 {
 		v.done, v.total = number(t[2]), number(t[3])
+		since := v.clock - number(t[5])
+		v.rejoins = t[4] != "" && max(since, -since) < rejoinAbandoned.Microseconds()
 	}
 }
 
 // watch keeps the last view of one node.
 type watch struct {
+	unsettled chan struct{} // the node is not reconciled
+
 	mu       sync.Mutex
 	last     *view
 	since    time.Time // of the present answer to: is it reconciled?
@@ -73,7 +76,7 @@ type watch struct {
 	clockErr error
 }
 
-func newWatch(now time.Time) *watch { return &watch{since: now} }
+func newWatch(now time.Time) *watch { return &watch{since: now, unsettled: make(chan struct{}, 1)} }
 
 func (w *watch) view() *view {
 	w.mu.Lock()
@@ -161,6 +164,12 @@ func (s *Store) pollUnlessQuiet(ctx context.Context, which side) {
 	if !s.quiet(which) {
 		s.poll(ctx, which)
 	}
+	if own := s.watch[which].view(); own != nil && !own.settled {
+		select {
+		case s.watch[which].unsettled <- struct{}{}:
+		default: // what reconciles it has not begun with the one before
+		}
+	}
 }
 
 // poll asks a node for its marks, its clock and what it says about itself, in one round trip.
@@ -195,7 +204,7 @@ func (s *Store) poll(ctx context.Context, which side) {
 		if counting {
 			counts = append(counts, pipe.ZCard(ctx, s.batches))
 		}
-		meta = pipe.HMGet(ctx, s.meta, "settled", "asof", "done", "total")
+		meta = pipe.HMGet(ctx, s.meta, "settled", "asof", "done", "total", "rejoin", "beat")
 		_, err := pipe.Exec(ctx)
 		return err
 	})
