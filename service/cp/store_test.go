@@ -245,7 +245,7 @@ func TestSweepOfAnotherInstance(t *testing.T) {
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
 	other := redis.NewClient(&redis.Options{Addr: g1.Addr()})
 	defer other.Close()
-	if err := other.Set(t.Context(), sweepLease, "3 10", 0).Err(); err != nil {
+	if err := other.Set(t.Context(), sweepLease, "another 3 10", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	s := openStore(t, g1.URL(), g2.URL())

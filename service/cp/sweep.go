@@ -2,6 +2,7 @@ package cp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"captop/service/layout"
+	"captop/service/node"
 )
 
 // sweepPage is how many keys a sweep settles in one round trip.
@@ -50,7 +52,7 @@ func (s *Store) sweep(ctx context.Context, which side) {
 	err := s.trySweep(ctx, which)
 	waiting := ""
 	switch {
-	case errors.Is(err, errLeased):
+	case errors.Is(err, errLeased), errors.Is(err, errSwept):
 	case err != nil:
 		waiting = err.Error()
 	default:
@@ -61,30 +63,47 @@ func (s *Store) sweep(ctx context.Context, which side) {
 	s.watch.mu.Unlock()
 }
 
-// errLeased: another instance sweeps the node.
-var errLeased = errors.New("another instance sweeps this node")
+var (
+	// errLeased: another instance sweeps the node.
+	errLeased = errors.New("another instance sweeps this node")
+	// errSwept: another instance has swept it since this one looked.
+	errSwept = errors.New("another instance has swept this node")
+	// errInterrupted: what was swept of the node so far says nothing of what it holds now.
+	errInterrupted = errors.New("the node was emptied, or another instance went on with its sweep")
+)
+
+// sweeping is one sweep of one node.
+type sweeping struct {
+	store *Store
+	pair  *pair
+	which side
+	token string // in the lease: who has it, and that the node was not emptied since
+}
 
 func (s *Store) trySweep(ctx context.Context, which side) error {
-	p := s.newPair()
-	if err := s.bounded(ctx, func(ctx context.Context) error { return p.both(ctx) }); err != nil {
+	w := &sweeping{s, s.newPair(), which, rand.Text()}
+	if err := s.bounded(ctx, func(ctx context.Context) error { return w.pair.both(ctx) }); err != nil {
 		return fmt.Errorf("reaching both nodes: %w", err)
 	}
-	if err := s.bounded(ctx, func(ctx context.Context) error { return s.lease(ctx, p, which) }); err != nil {
+	if err := s.bounded(ctx, w.lease); err != nil {
 		return err
 	}
-	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", p.incs[which].RunID)
+	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", w.inc().RunID)
 	names, keys := make([]task, len(s.config.Buckets)), make([]string, len(s.config.Buckets))
 	for i, b := range s.config.Buckets {
-		names[i], keys[i] = newNameHead(p.runs()), bucketKeys[b]
+		names[i], keys[i] = newNameHead(w.pair.runs()), bucketKeys[b]
 	}
-	if err := s.bounded(ctx, func(ctx context.Context) error { return s.runAll(ctx, p, keys, names) }); err != nil {
+	if err := s.bounded(ctx, func(ctx context.Context) error { return s.runAll(ctx, w.pair, keys, names) }); err != nil {
 		return fmt.Errorf("naming the head's run: %w", err)
 	}
-	if err := s.settleAll(ctx, p, which); err != nil {
+	if err := w.settleAll(ctx); err != nil {
 		return err
 	}
-	return s.bounded(ctx, func(ctx context.Context) error { return s.declareSettled(ctx, p, which) })
+	return s.bounded(ctx, w.declareSettled)
 }
+
+// inc is the run of the node that is swept.
+func (w *sweeping) inc() *node.Incarnation { return w.pair.incs[w.which] }
 
 // bounded gives one piece of a sweep the time of one request.
 func (s *Store) bounded(ctx context.Context, f func(context.Context) error) error {
@@ -93,12 +112,13 @@ func (s *Store) bounded(ctx context.Context, f func(context.Context) error) erro
 	return f(ctx)
 }
 
-// lease takes the sweep of a node, or reads the progress of who has it.
-func (s *Store) lease(ctx context.Context, p *pair, which side) error {
-	leased := false
-	err := p.incs[which].Do(ctx, func(client *redis.Client) error {
+// lease takes the sweep of a node, or reads the progress of who has it. Who takes it looks whether that is still of use:
+// an instance finds out late that another one is through.
+func (w *sweeping) lease(ctx context.Context) error {
+	s, leased := w.store, false
+	err := w.inc().Do(ctx, func(client *redis.Client) error {
 		// SET with NX cannot be mistaken for a data write: a second one would only find the first.
-		err := client.SetArgs(ctx, s.sweepLease(), "0 0", redis.SetArgs{Mode: "NX", TTL: sweepLeaseFor}).Err()
+		err := client.SetArgs(ctx, s.sweepLease(), w.token+" 0 0", redis.SetArgs{Mode: "NX", TTL: sweepLeaseFor}).Err()
 		if !errors.Is(err, redis.Nil) {
 			return err
 		}
@@ -108,21 +128,32 @@ func (s *Store) lease(ctx context.Context, p *pair, which side) error {
 		case errors.Is(err, redis.Nil): // it has just run out
 			return nil
 		case err == nil:
-			s.noteProgress(which, progress)
+			s.noteProgress(w.which, progress)
 		}
 		return err
 	})
 	// Not from within Do, which would take it for a failure of the node.
 	if err == nil && leased {
-		err = errLeased
+		return errLeased
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	settled, _, err := s.readBuckets(ctx, w.inc(), w.which, true)
+	if err != nil || !settled {
+		return err
+	}
+	if err := w.declareSettled(ctx); err != nil {
+		return err
+	}
+	return errSwept
 }
 
 func (s *Store) noteProgress(which side, progress string) {
+	var token string
 	var done, total int64
-	if _, err := fmt.Sscan(progress, &done, &total); err != nil {
-		return
+	if _, err := fmt.Sscan(progress, &token, &done, &total); err != nil {
+		return // it is an older build's
 	}
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
@@ -130,13 +161,14 @@ func (s *Store) noteProgress(which side, progress string) {
 }
 
 // settleAll settles the keys that either node holds.
-func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
+func (w *sweeping) settleAll(ctx context.Context) error {
+	s := w.store
 	var done, total int64
 	_, part := s.lone() // how many keys one bucket has is not known
 	for _, at := range []side{head, tail} {
 		var size int64
 		err := s.bounded(ctx, func(ctx context.Context) error {
-			return p.incs[at].Do(ctx, func(client *redis.Client) (err error) {
+			return w.pair.incs[at].Do(ctx, func(client *redis.Client) (err error) {
 				size, err = client.DBSize(ctx).Result()
 				return err
 			})
@@ -154,7 +186,7 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 		for {
 			err := s.bounded(ctx, func(ctx context.Context) (err error) {
 				var seen int
-				cursor, seen, err = s.settlePage(ctx, p, which, at, cursor)
+				cursor, seen, err = w.settlePage(ctx, at, cursor)
 				done += int64(seen)
 				if err != nil {
 					return err
@@ -162,7 +194,7 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 				if !part {
 					done = min(done, total)
 				}
-				return s.report(ctx, p, which, done, total)
+				return w.report(ctx, done, total)
 			})
 			if err != nil {
 				return err
@@ -176,34 +208,79 @@ func (s *Store) settleAll(ctx context.Context, p *pair, which side) error {
 }
 
 // settlePage settles one page of the keys that the node at holds.
-func (s *Store) settlePage(ctx context.Context, p *pair, which, at side, cursor uint64) (next uint64, seen int, err error) {
+func (w *sweeping) settlePage(ctx context.Context, at side, cursor uint64) (next uint64, seen int, err error) {
+	s, p := w.store, w.pair
 	var page []string
 	err = p.incs[at].Do(ctx, func(client *redis.Client) (err error) {
-		page, next, err = client.Scan(ctx, cursor, s.pattern(), sweepPage).Result()
+		page, next, err = client.Scan(ctx, cursor, s.pattern(), s.pageSize()).Result()
 		return err
 	})
 	if err != nil {
 		return cursor, 0, fmt.Errorf("scanning %s: %w", s.nodes[at].Name(), err)
 	}
-	var keys []string
-	var tasks []task
-	for _, redisKey := range page {
-		if key, ok := layout.CPUserKey(redisKey); ok {
-			keys = append(keys, key)
-			if which == head {
-				tasks = append(tasks, newSettleHead(p.runs()))
-			} else {
-				tasks = append(tasks, newSettleTail(p.runs()))
-			}
+	keys, err := w.unsettled(ctx, page)
+	if err != nil {
+		return cursor, 0, fmt.Errorf("reading which keys of %s are settled: %w", s.nodes[w.which].Name(), err)
+	}
+	tasks := make([]task, len(keys))
+	for i := range tasks {
+		if w.which == head {
+			tasks[i] = newSettleHead(p.runs())
+		} else {
+			tasks[i] = newSettleTail(p.runs())
 		}
 	}
 	if err := s.runAll(ctx, p, keys, tasks); err != nil {
-		return cursor, 0, fmt.Errorf("settling keys of %s: %w", s.nodes[which].Name(), err)
+		return cursor, 0, fmt.Errorf("settling keys of %s: %w", s.nodes[w.which].Name(), err)
 	}
 	for i, t := range tasks {
 		s.leave(keys[i], p, t)
 	}
 	return next, len(page), nil
+}
+
+// unsettled gives the keys among these names that the node has not settled under its present run: most are found twice,
+// for both nodes hold them, and what requests have met is settled already.
+func (w *sweeping) unsettled(ctx context.Context, page []string) (keys []string, err error) {
+	for _, name := range page {
+		if key, ok := layout.CPUserKey(name); ok {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	stamps := make([]*redis.StringCmd, len(keys))
+	err = w.inc().Do(ctx, func(client *redis.Client) error {
+		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for i, key := range keys {
+				stamps[i] = pipe.HGet(ctx, layout.CPKey(key), layout.CPSettled)
+			}
+			return nil
+		})
+		if errors.Is(err, redis.Nil) { // one of them is not there
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	left := keys[:0]
+	for i, key := range keys {
+		if stamps[i].Val() != w.inc().RunID {
+			left = append(left, key)
+		}
+	}
+	return left, nil
+}
+
+// pageSize is how many names one SCAN looks at. Of those of a cluster's member few are in the bucket that is swept.
+func (s *Store) pageSize() int64 {
+	if _, ok := s.lone(); ok {
+		return 8 * sweepPage
+	}
+	return sweepPage
 }
 
 // pattern matches the names that a sweep looks for.
@@ -261,33 +338,33 @@ func (s *Store) stepAll(ctx context.Context, p *pair, at side, keys []string, ta
 }
 
 // report renews the lease and shows the progress to the other instances.
-func (s *Store) report(ctx context.Context, p *pair, which side, done, total int64) error {
+func (w *sweeping) report(ctx context.Context, done, total int64) error {
 	progress := fmt.Sprintf("%d %d", done, total)
-	s.noteProgress(which, progress)
-	return p.incs[which].Do(ctx, func(client *redis.Client) error {
-		return client.Set(ctx, s.sweepLease(), progress, sweepLeaseFor).Err()
-	})
+	w.store.noteProgress(w.which, w.token+" "+progress)
+	return w.run(ctx, "report", nil, progress, sweepLeaseFor.Milliseconds())
 }
 
 // declareSettled makes every key of the node believed under its present run: those that exist are settled, and one
 // that does not was never written.
-func (s *Store) declareSettled(ctx context.Context, p *pair, which side) error {
-	inc := p.incs[which]
-	err := inc.Do(ctx, func(client *redis.Client) error {
-		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for _, b := range s.config.Buckets {
-				pipe.HSet(ctx, layout.CPMeta(b), layout.CPSettled, inc.RunID)
-			}
-			pipe.Del(ctx, s.sweepLease())
-			return nil
-		})
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("declaring %s settled: %w", s.nodes[which].Name(), err)
+func (w *sweeping) declareSettled(ctx context.Context) error {
+	s, metas := w.store, make([]string, len(w.store.config.Buckets))
+	for i, b := range s.config.Buckets {
+		metas[i] = layout.CPMeta(b)
+	}
+	if err := w.run(ctx, "declare", metas, w.inc().RunID); err != nil {
+		return fmt.Errorf("declaring %s settled: %w", s.nodes[w.which].Name(), err)
 	}
 	s.watch.mu.Lock()
-	s.watch.noteSettled(which, inc.RunID, true, s.config.Now())
+	s.watch.noteSettled(w.which, w.inc().RunID, true, s.config.Now())
 	s.watch.mu.Unlock()
 	return nil
+}
+
+// run runs a script of the sweep for as long as that is its own.
+func (w *sweeping) run(ctx context.Context, script string, keys []string, args ...any) error {
+	reply, err := w.inc().Run(ctx, scripts[script], append([]string{w.store.sweepLease()}, keys...), append([]any{w.token}, args...)...)
+	if err == nil && reply != int64(1) {
+		err = errInterrupted
+	}
+	return err
 }
