@@ -22,9 +22,11 @@ if [ ! -e redis.conf ]; then
   printf 'redis://:%s@db_g1:6379/0\n' "$password" | put db_g1_url
   printf 'redis://:%s@db_g2:6379/0\n' "$password" | put db_g2_url
   rm -f captop.toml
-  # The health check may do nothing but ping; a standby nothing but replicate.
+  # The health check may do nothing but ping; a standby nothing but replicate. Nobody empties a node that runs: app_cp would forget
+  # what it had promised to a write, under the same run id. To empty one, stop it and remove its volume.
   put redis.conf <<C
 requirepass $password
+user default on >$password ~* &* +@all -flushall -flushdb
 masteruser replica
 masterauth $replica
 user healthcheck on nopass -@all +ping

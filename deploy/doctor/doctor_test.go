@@ -124,6 +124,12 @@ func goodRedis(_ context.Context, _ string, auth Auth, command ...string) (strin
 			"maxmemory:402653184\r\nmaxmemory_policy:noeviction\r\nused_memory:1000000\r\naof_enabled:1\r\naof_last_write_status:ok\r\naof_last_bgrewrite_status:ok\r\n", nil
 	case asked == "TIME":
 		return fmt.Sprintf("%d\n%d", noon.Unix(), 2000), nil
+	case asked == "ACL WHOAMI":
+		return "default", nil
+	case asked == "ACL DRYRUN default flushall":
+		return "", errors.New("ERR Command 'flushall' not found")
+	case asked == "ACL DRYRUN default flushdb":
+		return "This user has no permissions to run the 'flushdb' command", nil
 	case strings.HasPrefix(asked, "CONFIG GET "):
 		return command[2] + "\n" + map[string]string{"appendfsync": "everysec", "dir": "/data", "oom-score-adj": "relative", "loglevel": "notice", "tcp-backlog": "511"}[command[2]], nil
 	}

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -14,6 +16,8 @@ func redisChecks() []check {
 			"beside an append-only file nothing reads them, and while one is taken requests wait, on few processors for seconds"}, lookSnapshots},
 		{Line{"redis-oom", "data", "Where memory runs out during a save, the save ends and not the node",
 			"a save takes up to the node's memory again, and by default the kernel ends the bigger process: a backup under load may cost the node"}, lookOOM},
+		{Line{"redis-flush", "data", "Nobody can empty a node that runs",
+			"FLUSHALL takes what was promised to a write away under the same run id: app_cp may then read an acknowledged key as never written"}, lookFlush},
 		{Line{"data-volume", "data", "The nodes' data is on a volume",
 			"what is in the container goes with the container"}, lookVolume},
 		{Line{"disk-space", "data", "The nodes' disks have room for the data twice over, and a fifth is free",
@@ -63,6 +67,44 @@ func lookOOM(ctx context.Context, r *round, v *verdict) {
 			v.expect(mode != "no", "redis-cli config set oom-score-adj relative, and oom-score-adj relative in redis.conf", "%s: oom-score-adj is %q", node, mode)
 		}
 	}
+}
+
+// lookFlush looks at the user of the configured URL: its password is the one that people have at hand, too.
+func lookFlush(ctx context.Context, r *round, v *verdict) {
+	for _, node := range nodes {
+		user, may, err := r.mayEmpty(ctx, node)
+		switch {
+		case err != nil:
+			v.cannot("redis-cli acl list", "%s does not tell who may empty it, as Redis 7 does: %v", node, err)
+		case len(may) > 0:
+			v.fail(fmt.Sprintf("redis-cli acl setuser %s -flushall -flushdb, and the user's line in redis.conf", user),
+				"%s: the user %s may %s", node, user, strings.Join(may, " and "))
+		default:
+			v.pass("%s: the user %s may not empty it", node, user)
+		}
+	}
+}
+
+// mayEmpty gives our user of a node, and by which commands it may empty that.
+func (r *round) mayEmpty(ctx context.Context, node string) (user string, may []string, err error) {
+	ask := func(command ...string) (string, error) {
+		return r.redis(ctx, node, Auth{Configured: true}, append([]string{"ACL"}, command...)...)
+	}
+	if user, err = ask("WHOAMI"); err != nil {
+		return "", nil, err
+	}
+	for _, command := range []string{"flushall", "flushdb"} {
+		switch answer, err := ask("DRYRUN", user, command); {
+		case err != nil && strings.Contains(err.Error(), "not found"): // rename-command has taken it away
+		case err != nil:
+			return "", nil, err
+		case answer == "OK":
+			may = append(may, command)
+		case !strings.Contains(answer, "no permissions"):
+			return "", nil, fmt.Errorf("it answered %.60q", answer)
+		}
+	}
+	return user, may, nil
 }
 
 func lookVolume(ctx context.Context, r *round, v *verdict) {

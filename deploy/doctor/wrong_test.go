@@ -184,6 +184,9 @@ var wrong = map[string]map[string]func(*Eyes){
 		"appendfsync":  func(e *Eyes) { infoWith(e, "everysec", "no") }},
 	"redis-snapshots": {`db_g1: save is "3600 1"`: func(e *Eyes) { infoWith(e, "save\n", "save\n3600 1") }},
 	"redis-oom":       {`db_g1: oom-score-adj is "no"`: func(e *Eyes) { infoWith(e, "relative", "no") }},
+	"redis-flush": {"db_g1: the user default may flushdb": func(e *Eyes) {
+		infoWith(e, "This user has no permissions to run the 'flushdb' command", "OK")
+	}},
 	"data-volume": {"in the container": func(e *Eyes) { with(e, "db_g1", func(u *Unit) { u.Mounts = Know([]Mount{}) }) },
 		"is a tmpfs": func(e *Eyes) {
 			with(e, "db_g1", func(u *Unit) { u.Mounts = Know([]Mount{{Kind: "tmpfs", Destination: "/"}}) })

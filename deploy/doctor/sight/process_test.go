@@ -17,7 +17,7 @@ const password = "4be07d1a8836c5e4f0b97a2d6183"
 // TestProcesses runs the pair and its nodes as plain processes of this host, as they should be.
 func TestProcesses(t *testing.T) {
 	redis := []string{"--requirepass", password, "--maxmemory", "300mb", "--maxmemory-policy", "noeviction", "--maxclients", "2000", "--tcp-backlog", "128",
-		"--oom-score-adj", "relative"}
+		"--oom-score-adj", "relative", "--user", "default", "on", ">" + password, "~*", "&*", "+@all", "-flushall", "-flushdb"}
 	g1, g2 := nodetest.Start(t, redis...), nodetest.Start(t, redis...)
 	ca, dir := newAuthority(t), t.TempDir()
 	_, crt, key := ca.issue(t, time.Now().AddDate(0, 3, 0))
@@ -36,7 +36,7 @@ func TestProcesses(t *testing.T) {
 	}
 	l := newLooker(t, config)
 	wanted := all(doctor.Pass, "app-env", "secret-key", "secret-files", "redis-password", "tokens", "rate-limits", "tls-certificate", "tls-protocol", "tls-redirect",
-		"redis-published", "published-ports", "redis-maxclients", "redis-maxmemory", "redis-aof", "redis-snapshots", "redis-oom", "log-level", "log-rotation", "clock-skew", "kernel-somaxconn")
+		"redis-published", "published-ports", "redis-maxclients", "redis-maxmemory", "redis-aof", "redis-snapshots", "redis-oom", "redis-flush", "log-level", "log-rotation", "clock-skew", "kernel-somaxconn")
 	wanted["tls-hsts"] = doctor.Fail            // capd leaves that to the edge
 	wanted["health-checks"] = doctor.CannotTell // nobody checks a plain process that we know of
 	wanted["zones"] = doctor.Fail
@@ -57,7 +57,7 @@ func TestProcesses(t *testing.T) {
 		}
 	}
 	g1.Pause() // it hangs: what it was before does not count
-	for name, r := range outcomes(t, l, all(doctor.CannotTell, "redis-password", "redis-aof", "redis-snapshots", "redis-oom", "redis-maxmemory", "clock-skew", "kernel-somaxconn")) {
+	for name, r := range outcomes(t, l, all(doctor.CannotTell, "redis-password", "redis-aof", "redis-snapshots", "redis-oom", "redis-flush", "redis-maxmemory", "clock-skew", "kernel-somaxconn")) {
 		if !strings.Contains(r.Seen[0], "db_g1") {
 			t.Errorf("%s does not say which node hangs: %s", name, r.Seen)
 		}
@@ -77,7 +77,7 @@ func TestCarelessProcesses(t *testing.T) {
 		start(t, "http://127.0.0.1:"+port+"/health", []string{"LISTEN_ADDR=0.0.0.0:" + port, "LOG_LEVEL=DEBUG", "DB_G1_URL=" + g1.URL(), "DB_G2_URL=" + g2.URL()}, binary, "--mode", mode)
 	}
 	outcomes(t, newLooker(t, config), all(doctor.Fail, "app-env", "secret-key", "redis-password", "tokens", "rate-limits", "tls-certificate", "tls-protocol",
-		"tls-redirect", "tls-hsts", "redis-published", "published-ports", "redis-maxclients", "redis-maxmemory", "redis-aof", "redis-snapshots", "redis-oom", "log-level"))
+		"tls-redirect", "tls-hsts", "redis-published", "published-ports", "redis-maxclients", "redis-maxmemory", "redis-aof", "redis-snapshots", "redis-oom", "redis-flush", "log-level"))
 }
 
 func TestWellKnownPassword(t *testing.T) {
