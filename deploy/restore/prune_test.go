@@ -102,3 +102,35 @@ func TestPruneSafety(t *testing.T) {
 		t.Errorf("the record of the first restore: %v, %s", err, text)
 	}
 }
+
+// TestSafetyCopyThatChanged: what an undo would bring back is what was kept, to the last byte, or the node stays as it is.
+func TestSafetyCopyThatChanged(t *testing.T) {
+	l, p := backedUp(t, 20, service.G2)
+	r := l.restorer()
+	path := filepath.Join(r.Store.Dir, r.must(t, Request{Node: service.G2}).Nodes[0].Safety)
+	p.settled()
+	plan, err := r.PrepareUndo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Clone(whole)
+	changed[len(whole)/2] ^= 1
+	if err := os.WriteFile(path, changed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Run(t.Context(), plan); !errors.Is(err, errChanged) {
+		t.Fatalf("it took it: %v", err)
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Resume(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.settled()
+	p.holds(20, "new")
+}

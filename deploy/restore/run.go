@@ -312,9 +312,14 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 	}
 	n.Replaced = true
 	out, in := io.Pipe()
-	go func() { in.CloseWithError(r.stream(in, record, n, wrote)) }()
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		in.CloseWithError(r.stream(in, record, n, wrote))
+	}()
 	err = data.Replace(ctx, out)
 	_ = out.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // ends the writer where nobody reads on
+	<-written
 	if err != nil {
 		return fmt.Errorf("replacing its data: %w", err)
 	}

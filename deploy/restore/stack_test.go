@@ -165,26 +165,18 @@ func (d localData) Replace(_ context.Context, from io.Reader) error {
 	if err := os.MkdirAll(fresh, 0o755); err != nil {
 		return err
 	}
-	for in := tar.NewReader(from); ; {
-		header, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
+	if err := stack.EachFile(from, func(header *tar.Header, content io.Reader) error {
 		path := filepath.Join(fresh, header.Name)
 		if header.Typeflag == tar.TypeDir {
-			err = os.MkdirAll(path, 0o755)
-		} else {
-			var content []byte
-			if content, err = io.ReadAll(in); err == nil {
-				err = os.WriteFile(path, content, 0o644)
-			}
+			return os.MkdirAll(path, 0o755)
 		}
+		text, err := io.ReadAll(content)
 		if err != nil {
 			return err
 		}
+		return os.WriteFile(path, text, 0o644)
+	}); err != nil {
+		return err
 	}
 	return errors.Join(os.RemoveAll(string(d)), os.Rename(fresh, string(d)))
 }

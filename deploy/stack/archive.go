@@ -10,7 +10,8 @@ import (
 const tarEnd = 2 * 512
 
 // EachFile gives each entry of a tar stream to do, and stops at its first error. A stream that breaks off is
-// io.ErrUnexpectedEOF, also between two files, where tar.Reader takes it for a whole one.
+// io.ErrUnexpectedEOF, also between two files, where tar.Reader takes it for a whole one. It is read to its very end: who
+// writes it may know only there that it is not what it should be.
 func EachFile(from io.Reader, do func(header *tar.Header, content io.Reader) error) error {
 	counted := &counter{from: from}
 	for in := tar.NewReader(counted); ; {
@@ -20,7 +21,8 @@ func EachFile(from io.Reader, do func(header *tar.Header, content io.Reader) err
 			if counted.n-before < tarEnd {
 				return io.ErrUnexpectedEOF
 			}
-			return nil
+			_, err := io.Copy(io.Discard, from)
+			return err
 		}
 		if err == nil {
 			err = do(header, in)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"testing"
+	"testing/iotest"
 )
 
 // TestBrokenOff: a stream is whole or an error, wherever it breaks off.
@@ -34,5 +35,17 @@ func TestBrokenOff(t *testing.T) {
 	}
 	if err := read(whole.Bytes()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestFailsAtItsEnd: a stream that is a whole archive and then fails has failed.
+func TestFailsAtItsEnd(t *testing.T) {
+	wrong := errors.New("it is another one")
+	for _, padding := range []int{0, 1, 10240} {
+		archive := bytes.NewReader(make([]byte, tarEnd+padding))
+		err := EachFile(io.MultiReader(archive, iotest.ErrReader(wrong)), func(*tar.Header, io.Reader) error { return nil })
+		if !errors.Is(err, wrong) {
+			t.Errorf("with %d bytes behind the end: %v", padding, err)
+		}
 	}
 }
