@@ -264,7 +264,11 @@ func doctorReport(out io.Writer, results []doctor.Result, took time.Duration) er
 			fmt.Fprintf(&text, "      fix   %s\n", cell.Clean(r.Fix))
 		}
 	}
-	fmt.Fprintf(&text, "%d checks in %s: %d fail, %d cannot be told, %d pass\n", len(results), cell.Span(took), counts[doctor.Fail],
+	checks := "checks"
+	if len(results) == 1 {
+		checks = "check"
+	}
+	fmt.Fprintf(&text, "%d %s in %s: %d fail, %d cannot be told, %d pass\n", len(results), checks, cell.Span(took), counts[doctor.Fail],
 		counts[doctor.CannotTell], counts[doctor.Pass])
 	if _, err := io.WriteString(out, text.String()); err != nil {
 		return fmt.Errorf("printing: %w", err)
