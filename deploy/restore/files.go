@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"captop/deploy/stack"
 )
 
 // Files is how a node keeps its data in its folder.
@@ -208,24 +210,13 @@ func LayOut(folder, dump, hash string) error {
 	out, in := io.Pipe()
 	go func() { in.CloseWithError(files.compose(in, strings.NewReader(""), from, func(int64) {})) }()
 	defer out.Close()
-	for entries := tar.NewReader(out); ; {
-		header, err := entries.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return stack.EachFile(out, func(header *tar.Header, content io.Reader) error {
 		name := filepath.Join(folder, filepath.FromSlash(header.Name)) // compose's own names only
 		if header.Typeflag == tar.TypeDir {
-			err = os.MkdirAll(name, 0o700)
-		} else {
-			err = writeFile(name, entries)
+			return os.MkdirAll(name, 0o700)
 		}
-		if err != nil {
-			return err
-		}
-	}
+		return writeFile(name, content)
+	})
 }
 
 func writeFile(name string, from io.Reader) error {

@@ -113,24 +113,27 @@ func TestSafetyCopyThatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	changed := bytes.Clone(whole)
-	changed[len(whole)/2] ^= 1
-	if err := os.WriteFile(path, changed, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, path)
 	if err := r.Run(t.Context(), plan); !errors.Is(err, errChanged) {
 		t.Fatalf("it took it: %v", err)
 	}
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, path)
 	if _, err := r.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	p.settled()
 	p.holds(20, "new")
+}
+
+// flip changes one bit in the middle of a file; twice, and it is what it was.
+func flip(t *testing.T, path string) {
+	t.Helper()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole[len(whole)/2] ^= 1
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
 }

@@ -284,19 +284,9 @@ func TestRefusals(t *testing.T) {
 		return nil
 	})
 	path := filepath.Join(l.dir, "backups", taken[service.G2].File)
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole[len(whole)/2] ^= 1
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, path)
 	refused("damaged", "cannot be verified", one)
-	whole[len(whole)/2] ^= 1
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, path)
 	if _, err := r.Store.Verify(t.Context(), taken[service.G2], func(string) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -343,15 +333,7 @@ func TestChangedAfterTheCheck(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(l.dir, "backups", m.File)
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole[len(whole)/2] ^= 1
-	if err := os.WriteFile(path, whole, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	flip(t, filepath.Join(l.dir, "backups", m.File))
 	if err := r.Run(t.Context(), plan); !errors.Is(err, errChanged) {
 		t.Fatalf("it took it: %v", err)
 	}

@@ -78,6 +78,7 @@ type Data interface {
 	Save(ctx context.Context, to io.Writer) error
 
 	// Replace makes the content of a tar stream, with paths relative to the folder, all that the folder holds. Files get
-	// the owner that the folder has. It reads the stream to its end before it changes anything. When it fails, the folder is as it was before, or empty if the error is ErrEmptied.
+	// the owner that the folder has. It reads the stream to its end before it changes anything. When it fails, the folder is
+	// as it was before, or empty if the error is ErrEmptied.
 	Replace(ctx context.Context, from io.Reader) error
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"captop/service/layout"
+	"captop/service/node/nodetest"
 )
 
 // idlePolls is the most polls a second that a node may see of an instance that has nothing to do: between one every
@@ -22,7 +20,6 @@ const idlePolls = 7
 func TestIdlePairIsLeftAlone(t *testing.T) {
 	p := newPair(t)
 	s := p.ready(t, "a")
-	client := client(t, p.servers[g1])
 	mustWrite(t, s, "k", "v")
 	await(t, "the pair is idle", func() error {
 		if !s.quiet(g1) {
@@ -30,10 +27,10 @@ func TestIdlePairIsLeftAlone(t *testing.T) {
 		}
 		return nil
 	})
-	before, since := polls(t, client)
+	before, since := polls(t, p.servers[g1])
 	var count, seconds float64
 	await(t, "two seconds have gone by at the node", func() error {
-		now, at := polls(t, client)
+		now, at := polls(t, p.servers[g1])
 		count, seconds = now-before, at.Sub(since).Seconds()
 		if seconds < 2 {
 			return fmt.Errorf("%.1f s have", seconds)
@@ -53,31 +50,11 @@ func TestIdlePairIsLeftAlone(t *testing.T) {
 }
 
 // polls gives how often a node was asked for its marks, and its time.
-func polls(t *testing.T, client *redis.Client) (float64, time.Time) {
+func polls(t *testing.T, server *nodetest.Server) (float64, time.Time) {
 	t.Helper()
-	at, err := client.Time(context.Background()).Result()
+	at, err := client(t, server).Time(context.Background()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return calls(t, client, "zrange") / layout.Buckets, at
-}
-
-// calls gives how often a node ran a command, which it must have.
-func calls(t *testing.T, client *redis.Client, command string) (count float64) {
-	t.Helper()
-	stats, err := client.Info(context.Background(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(stats) {
-		if rest, found := strings.CutPrefix(line, "cmdstat_"+command+":calls="); found {
-			if _, err := fmt.Sscanf(rest, "%f,", &count); err != nil {
-				t.Fatalf("reading %q: %v", line, err)
-			}
-		}
-	}
-	if count == 0 {
-		t.Fatalf("no %s among the commands:\n%s", command, stats)
-	}
-	return count
+	return float64(server.Calls("zrange")) / layout.Buckets, at
 }

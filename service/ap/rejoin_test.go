@@ -242,19 +242,19 @@ func TestAbandonedReconciliationIsTakenOver(t *testing.T) {
 		return nil
 	})
 	const looks = 10
-	tried := calls(t, c, "dbsize") // which a reconciliation begins with
-	first, _ := polls(t, c)
+	tried := p.servers[0].Calls("dbsize") // which a reconciliation begins with
+	first, _ := polls(t, p.servers[0])
 	await(t, "it was looked at some more times", func() error {
 		if n, err := rejoinStepScript.Run(ctx, c, []string{layout.APMeta}, "another", 1).Int(); n != 1 {
 			t.Fatalf("the first one cannot go on: %d, %v", n, err)
 		}
-		if now, _ := polls(t, c); now < first+looks {
+		if now, _ := polls(t, p.servers[0]); now < first+looks {
 			return fmt.Errorf("%.0f times", now-first)
 		}
 		return nil
 	})
-	if now := calls(t, c, "dbsize"); now != tried {
-		t.Errorf("%.0f attempts beside it, in %d looks", now-tried, looks)
+	if now := p.servers[0].Calls("dbsize"); now != tried {
+		t.Errorf("%d attempts beside it, in %d looks", now-tried, looks)
 	}
 	awaitGood(t, s, g1, g2)
 }

@@ -128,7 +128,7 @@ func (w *sweeping) lease(ctx context.Context) error {
 		case errors.Is(err, redis.Nil): // it has just run out
 			return nil
 		case err == nil:
-			s.noteProgress(w.which, progress)
+			w.follow(progress)
 		}
 		return err
 	})
@@ -149,15 +149,20 @@ func (w *sweeping) lease(ctx context.Context) error {
 	return errSwept
 }
 
-func (s *Store) noteProgress(which side, progress string) {
+// follow notes how far the instance is that holds the lease.
+func (w *sweeping) follow(held string) {
 	var token string
 	var done, total int64
-	if _, err := fmt.Sscan(progress, &token, &done, &total); err != nil {
-		return // it is an older build's
+	if _, err := fmt.Sscan(held, &token, &done, &total); err == nil { // else it is an older build's
+		w.note(done, total)
 	}
-	s.watch.mu.Lock()
-	defer s.watch.mu.Unlock()
-	s.watch.join[which].Done, s.watch.join[which].Total = done, total
+}
+
+func (w *sweeping) note(done, total int64) {
+	watch := &w.store.watch
+	watch.mu.Lock()
+	defer watch.mu.Unlock()
+	watch.join[w.which].Done, watch.join[w.which].Total = done, total
 }
 
 // settleAll settles the keys that either node holds.
@@ -339,9 +344,8 @@ func (s *Store) stepAll(ctx context.Context, p *pair, at side, keys []string, ta
 
 // report renews the lease and shows the progress to the other instances.
 func (w *sweeping) report(ctx context.Context, done, total int64) error {
-	progress := fmt.Sprintf("%d %d", done, total)
-	w.store.noteProgress(w.which, w.token+" "+progress)
-	return w.run(ctx, "report", nil, progress, sweepLeaseFor.Milliseconds())
+	w.note(done, total)
+	return w.run(ctx, "report", nil, fmt.Sprint(done, total), sweepLeaseFor.Milliseconds())
 }
 
 // declareSettled makes every key of the node believed under its present run: those that exist are settled, and one

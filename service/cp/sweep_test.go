@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -94,26 +93,12 @@ func TestOneSweepOfMany(t *testing.T) {
 	}
 	restart()
 	mustWrite(t, stores[0], "k", "v")
-	before := scans(t, g1)
+	before := g1.Calls("scan")
 	const restarts = 3
 	for range restarts {
 		restart()
 	}
-	if now := scans(t, g1); now != before+restarts {
+	if now := g1.Calls("scan"); now != before+restarts {
 		t.Errorf("%d sweeps after %d restarts", now-before, restarts)
 	}
-}
-
-// scans is how often a node was asked for a page of its keys.
-func scans(t *testing.T, server *nodetest.Server) (calls int) {
-	t.Helper()
-	stats, err := server.Ask("INFO", "commandstats")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, found := strings.Cut(stats.(string), "cmdstat_scan:calls=")
-	if _, err := fmt.Sscanf(rest, "%d,", &calls); !found || err != nil {
-		t.Fatalf("reading the SCANs of %s: %v", stats, err)
-	}
-	return calls
 }

@@ -60,6 +60,20 @@ func (s *Server) Ask(command ...any) (any, error) {
 	return client.Do(context.Background(), command...).Result()
 }
 
+// Calls is how often the server ran a command, which it must have.
+func (s *Server) Calls(command string) (count int) {
+	s.t.Helper()
+	stats, err := s.Ask("INFO", "commandstats")
+	if err != nil {
+		s.t.Fatalf("%s: %v", s.addr, err)
+	}
+	_, rest, found := strings.Cut(stats.(string), "cmdstat_"+command+":calls=")
+	if _, err := fmt.Sscanf(rest, "%d,", &count); !found || err != nil {
+		s.t.Fatalf("no %s among the commands of %s (%v):\n%s", command, s.addr, err, stats)
+	}
+	return count
+}
+
 // must runs commands whose failing fails the test.
 func (s *Server) must(commands ...[]any) {
 	s.t.Helper()
