@@ -62,6 +62,10 @@ func TestVerdicts(t *testing.T) {
 		{"rejoin waits", func(s *stack) {
 			s.node("app_cp", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Waiting: "db_g1 is away"} })
 		}, "g2_rejoining", Warning, true, "db_g1 is away"},
+		{"emptied", func(s *stack) {
+			s.node("app_cp", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Waiting: service.Emptied} })
+			s.node("app_ap", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Done: 40, Total: 100} })
+		}, "g2_emptied", Critical, false, "db_g2 was emptied while it ran, and may have forgotten what it promised: app_cp takes no writes"},
 		{"stale", func(s *stack) {
 			s.node("app_ap", service.G2, func(n *api.NodeBody) { n.StalenessMS = 9000 })
 		}, "g2_stale", Warning, true, "9s behind, beyond the limit of 5s: app_ap marks"},

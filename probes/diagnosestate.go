@@ -81,7 +81,16 @@ func rejoinFindings(s *Snapshot) []finding {
 			progress = fmt.Sprintf("%d of %d keys", r.Done, r.Total)
 		}
 		f.sentence = fmt.Sprintf("%s is back and is being settled with its peer: %s done; keys are believed one by one.", n.Name, progress)
-		if r.Waiting != "" {
+		switch r.Waiting {
+		case "":
+		case service.Emptied:
+			f.severity, f.byDesign, f.situation = Critical, false, short(n.Name)+"_emptied"
+			f.sentence = fmt.Sprintf("%s was emptied while it ran, and may have forgotten what it promised: %s takes no writes.", n.Name, r.By)
+			f.next = fmt.Sprintf("Restart %s; its data is settled with its peer before it is believed.", n.Name)
+			if n.Name == service.G2 {
+				f.keys = []string{"r"}
+			}
+		default:
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
 			f.next = "Bring back the peer first: only the two together know the newest values."
 		}

@@ -99,10 +99,13 @@ func worse(value, limit time.Duration, than Staleness) bool {
 	return value > than.Value
 }
 
-// further says whether rejoin a has more to do than b.
+// further says whether rejoin a has more to do than b; one that somebody must act for has the most.
 func further(a, b service.Rejoin) bool {
 	if a.Active != b.Active {
 		return a.Active
+	}
+	if emptied := a.Waiting == service.Emptied; emptied != (b.Waiting == service.Emptied) {
+		return emptied
 	}
 	return a.Total-a.Done > b.Total-b.Done
 }

@@ -122,6 +122,9 @@ type Breaker struct {
 // NotLookedAt is why the rejoin of a node waits of whose present run nothing is known yet.
 const NotLookedAt = "not looked at yet"
 
+// Emptied is why the rejoin of a node waits that lost everything under its present run: CP believes only its next one.
+const Emptied = "emptied while it ran"
+
 // Rejoin is the progress of a node that is being reconciled from its peer before it is believed.
 type Rejoin struct {
 	Active  bool

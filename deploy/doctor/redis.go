@@ -17,7 +17,7 @@ func redisChecks() []check {
 		{Line{"redis-oom", "data", "Where memory runs out during a save, the save ends and not the node",
 			"a save takes up to the node's memory again, and by default the kernel ends the bigger process: a backup under load may cost the node"}, lookOOM},
 		{Line{"redis-flush", "data", "Nobody can empty a node that runs",
-			"FLUSHALL takes what was promised to a write away under the same run id: app_cp may then read an acknowledged key as never written"}, lookFlush},
+			"FLUSHALL takes what was promised to a write away under the same run id: app_cp takes no writes until the node has been restarted"}, lookFlush},
 		{Line{"data-volume", "data", "The nodes' data is on a volume",
 			"what is in the container goes with the container"}, lookVolume},
 		{Line{"disk-space", "data", "The nodes' disks have room for the data twice over, and a fifth is free",

@@ -1,22 +1,28 @@
 package cp
 
 import (
+	"cmp"
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"captop/service/layout"
 	"captop/service/node/nodetest"
 )
 
 // The phases of a modelled sweep, as trySweep has them.
 const (
 	sweepIdle uint8 = iota
-	sweepNaming
+	sweepNameHead
+	sweepNameTail
 	sweepScanHead
 	sweepSettleHead // what the scan of the head found
 	sweepScanTail
 	sweepSettleTail // what the scan of the tail found
 	sweepDeclare
+	sweepAsked // settles, or names, on demand
 )
 
 // sweeps lets each sweeper take its next step on its own.
@@ -39,9 +45,18 @@ func (m *model) sweepStep(w world, who int) (world, string) {
 	at := m.bounds.crash
 	switch a.phase {
 	case sweepIdle:
-		if w.run[at] == 2 && field(m.datas[w.data[at]].meta, "s") != runName(at, 2) {
-			w.actors[who].phase = sweepNaming
-			return m.proceed(w, who, newNameHead(w.runs())), "starts"
+		switch data := m.datas[w.data[at]]; {
+		case field(data.meta, "s") == w.runs()[at]:
+		case m.bounds.asks && field(data.key, "s") != w.runs()[at]:
+			w.actors[who].phase = sweepAsked
+			return m.proceed(w, who, newSettle(at, w.runs())), "is asked"
+		case !m.bounds.asks:
+			w.actors[who].phase = sweepNameHead
+			return m.proceed(w, who, newName(w.runs(), head, m.token(who))), "starts"
+		}
+	case sweepNameTail:
+		if a.task == 0 {
+			return m.proceed(w, who, newName(w.runs(), tail, m.token(who))), "goes on"
 		}
 	case sweepScanHead, sweepScanTail:
 		scanned := head
@@ -53,34 +68,93 @@ func (m *model) sweepStep(w world, who int) (world, string) {
 			return w, "finds nothing"
 		}
 		w.actors[who].phase++
-		t := newSettleHead(w.runs())
-		if at == tail {
-			t = newSettleTail(w.runs())
-		}
-		return m.proceed(w, who, t), "finds the key"
+		return m.proceed(w, who, newSettle(at, w.runs())), "finds the key"
 	case sweepDeclare:
-		data := m.datas[w.data[at]]
-		data.meta = strings.Replace(data.meta, "s="+runName(at, 1), "s="+runName(at, 2), 1)
-		if field(data.meta, "s") == "" {
-			data.meta += "s=" + runName(at, 2) + "\n"
-		}
-		w.data[at] = m.dataID(data)
-		w.actors[who].phase = sweepIdle
-		return w, "declares the node settled"
+		w.actors[who] = actor{}
+		return m.declare(w, at, m.known[a.bound]), "declares the node settled"
 	}
 	return w, ""
+}
+
+func newSettle(at side, runs [2]string) task {
+	if at == tail {
+		return newSettleTail(runs)
+	}
+	return newSettleHead(runs)
+}
+
+// token is what a sweeper names runs with. To nodes that are never emptied it makes no difference.
+func (m *model) token(who int) string {
+	if m.bounds.empties {
+		return fmt.Sprint(who)
+	}
+	return "token"
+}
+
+// orderSweepers makes one of two worlds in which the sweepers have only changed their places.
+func (w *world) orderSweepers() {
+	const a, b = sweepers, sweepers + 1
+	one, other := w.actors[a], w.actors[b]
+	if cmp.Or(cmp.Compare(one.phase, other.phase), cmp.Compare(one.task, other.task)) <= 0 {
+		return
+	}
+	w.actors[a], w.actors[b] = other, one
+	for i, f := range w.flights {
+		switch f.who {
+		case a:
+			w.flights[i].who = b
+		case b:
+			w.flights[i].who = a
+		}
+	}
+	w.sortFlights()
+}
+
+// knownID gives the number by which a sweeper remembers the mark that the peer knows, in its bound.
+func (m *model) knownID(mark string) uint8 {
+	if !slices.Contains(m.known, mark) {
+		m.known = append(m.known, mark)
+	}
+	return uint8(slices.Index(m.known, mark))
+}
+
+// declare is declare.lua.
+func (m *model) declare(w world, at side, known string) world {
+	data, run := m.datas[w.data[at]], w.runs()[at]
+	if strings.HasPrefix(known, run+" ") && field(data.meta, layout.CPMark) != known {
+		return w
+	}
+	lines := slices.DeleteFunc(slices.Collect(strings.Lines(data.meta)), func(line string) bool { return strings.HasPrefix(line, "s=") })
+	lines = append(lines, "s="+run+"\n")
+	slices.Sort(lines)
+	data.meta = strings.Join(lines, "")
+	w.data[at] = m.dataID(data)
+	return w
 }
 
 // sweepAnswered moves a sweeper on; one that was not answered, or is told to do something else first, starts over.
 func (m *model) sweepAnswered(w world, who int, t task) world {
 	a := &w.actors[who]
 	switch {
+	case m.bounds.asks && (t.need == nameHead || t.need == nameTail):
+		named := head
+		if t.need == nameTail {
+			named = tail
+		}
+		return m.proceed(w, who, newName(w.runs(), named, m.token(who)))
 	case t.need != nothing || t.result == failed:
-		a.task, a.waiting, a.phase = 0, false, sweepIdle
+		*a = actor{}
+		return w
+	case t.result == settled && a.phase == sweepAsked:
+		w = m.proceed(w, who, t)
+		w.actors[who] = actor{}
 		return w
 	case t.result == settled:
 		w = m.proceed(w, who, t) // a promise that was adopted is finished behind
-		w.actors[who].phase++
+		a = &w.actors[who]
+		if a.phase++; a.phase == sweepScanHead {
+			a.bound = m.knownID(field(m.datas[w.data[m.bounds.crash.peer()]].meta, layout.CPNamed))
+		}
 		return w
 	}
 	return m.proceed(w, who, t)
@@ -98,7 +172,14 @@ func long() bool { return os.Getenv("CAPTOP_LONG") != "" }
 func worlds() []bounds {
 	all := []bounds{{name: "no crash", writers: 2, reads: [2]int{1, 1}, resolves: 1, states: 1_000_000}}
 	for at, name := range []string{head: "the head crashes", tail: "the tail crashes"} {
-		b := bounds{name: name, crashes: true, crash: side(at), writers: 2, resolves: 1, sweepers: 1, states: 3_000_000}
+		b := bounds{name: name + ", is emptied", crashes: true, crash: side(at), empties: true, writers: 1, reads: [2]int{1, 0},
+			resolves: 1, sweepers: 1, states: 3_000_000}
+		all = append(all, b)
+		b.name, b.asks = name+", is emptied, settled on demand", true
+		all = append(all, b)
+		b.name, b.asks, b.sweepers, b.resolves = name+", is emptied, two sweeps", false, 2, 0
+		all = append(all, b)
+		b = bounds{name: name, crashes: true, crash: side(at), writers: 2, resolves: 1, sweepers: 1, states: 3_000_000}
 		if long() {
 			b.reads, b.states = [2]int{1, 1}, 20_000_000 // some 200 bytes each
 			all = append(all, b)
@@ -146,6 +227,10 @@ var breaks = []struct{ name, script, old, new string }{
 	{"a late settling of the tail overwrites", "adopttail", "if k[1] == ARGV[1] or m[1] == ARGV[1] then return {'OK'} end", ""},
 	{"the rejoining head counts from its own memory", "adopthead", "math.max(tonumber(k[2]) or 0, tonumber(ARGV[2]), tonumber(ARGV[5]))", "tonumber(k[2]) or 0"},
 	{"the rejoining head keeps its own value", "adopthead", "redis.call('HSET', KEYS[1], 'n', ARGV[2], 't', ARGV[3], 'v', ARGV[4])", ""},
+	{"an emptied head is believed", "adopthead", "if ARGV[6]:match('^%S+') == ARGV[1] and redis.call('HGET', KEYS[2], 'r') ~= ARGV[6] then return {'EMPTIED'} end", ""},
+	{"an emptied tail is believed", "adopttail", "if ARGV[7]:match('^%S+') == ARGV[1] and m[3] ~= ARGV[7] then return {'EMPTIED'} end", ""},
+	{"a late naming makes an emptied node whole", "alive", "mark = ARGV[1] .. ' ' .. ARGV[2]", "mark = ARGV[1] .. ' '"},
+	{"the head tells a tail that it does not know", "promised", "if m[1] ~= ARGV[1] then return {'EPOCH'} end", ""},
 	{"a late settling overwrites", "adopthead", "if k[1] == ARGV[1] or redis.call('HGET', KEYS[2], 's') == ARGV[1] then return {'OK'} end", ""},
 }
 

@@ -27,11 +27,13 @@ type bounds struct {
 	name     string
 	crash    side // which node crashes once
 	crashes  bool
+	empties  bool // and is emptied once while it runs
 	writers  int
 	reads    [2]int // successive reads of the reader at each node
 	resolves int    // of the resolver
 	sweepers int
-	states   int // the walk fails if there are more: it must end
+	asks     bool // the sweepers settle the key as requests do, which name a run only when they are told to, and declare nothing
+	states   int  // the walk fails if there are more: it must end
 }
 
 const (
@@ -64,6 +66,7 @@ type world struct {
 	run      [2]uint8  // of the nodes, 1 or 2
 	past     string    // contents that a crash may bring back
 	crashed  bool
+	emptied  bool
 	actors   [maxActors]actor
 	flights  [maxFlights]flight // sorted
 	acked    uint8              // newest acknowledged version
@@ -85,6 +88,7 @@ type model struct {
 	datas   []contents
 	dataIDs map[contents]uint16
 	effects map[effectKey]effect
+	known   []string // marks that a sweeper has read
 
 	seed   maphash.Seed
 	seen   map[uint64]bool
@@ -144,9 +148,9 @@ func (w *world) runs() [2]string {
 
 // initial has two settled, empty nodes.
 func (m *model) initial() world {
-	w := world{run: [2]uint8{1, 1}, crashed: !m.bounds.crashes}
-	w.data[head] = m.dataID(contents{meta: "s=h1\n"})
-	w.data[tail] = m.dataID(contents{meta: "c=1\ne=h1\ns=t1\n"})
+	w := world{run: [2]uint8{1, 1}, crashed: !m.bounds.crashes, emptied: !m.bounds.empties}
+	w.data[head] = m.dataID(contents{meta: "c=1\ne=t1\ng=t1 first\nr=h1 first\ns=h1\n"})
+	w.data[tail] = m.dataID(contents{meta: "c=1\ne=h1\ng=h1 first\nr=t1 first\ns=t1\n"})
 	return w
 }
 
@@ -238,6 +242,9 @@ func (m *model) visit(w world, wrong string, label ...any) string {
 	if wrong != "" {
 		return wrong + "\n  " + fmt.Sprintln(label...)
 	}
+	if m.bounds.sweepers == 2 && !m.bounds.empties { // else their tokens tell them apart
+		w.orderSweepers()
+	}
 	digest := maphash.Comparable(m.seed, w)
 	if !m.seen[digest] {
 		m.seen[digest] = true
@@ -256,7 +263,7 @@ func (m *model) path() string {
 }
 
 func (m *model) successors(w world) string {
-	for _, each := range []func(world) string{m.starts, m.answers, m.giveUps, m.crash} {
+	for _, each := range []func(world) string{m.starts, m.answers, m.giveUps, m.empty, m.crash} {
 		if wrong := each(w); wrong != "" {
 			return wrong
 		}
@@ -280,6 +287,9 @@ func (m *model) proceed(w world, who int, t task) world {
 	switch {
 	case t.step == ended:
 		a.task = 0
+	case who >= sweepers && t.need == nothing && (t.step == seen || t.step == decided):
+		// They change nothing: that one arrives late is the same as that its sweeper was slow to send it.
+		return m.sweepAnswered(w, who, t.answered(m.execute(w.data[t.request().at], a.task).reply))
 	case t.need == nothing:
 		a.waiting = t.result == pending // for the last step of what has its result, nobody waits
 		w.send(flight{uint8(who), a.task})
@@ -490,6 +500,17 @@ func (m *model) giveUps(w world) string {
 	return ""
 }
 
+// empty takes everything from the node that crashes, before or after that: it runs on, and what is under way to it arrives.
+func (m *model) empty(w world) string {
+	if w.emptied {
+		return ""
+	}
+	next := w
+	next.emptied = true
+	next.change(m, m.bounds.crash, m.dataID(contents{}))
+	return m.visit(next, "", "EMPTIES", m.bounds.crash)
+}
+
 // crash restarts the node that crashes, with its present contents or any earlier ones. What was under way to it is lost.
 func (m *model) crash(w world) string {
 	if w.crashed {
@@ -514,6 +535,9 @@ func (m *model) crash(w world) string {
 			if f := next.flights[i]; f.task != 0 && m.tasks[f.task].request().at == at {
 				next.drop(i)
 			}
+		}
+		for who := sweepers; who < maxActors; who++ {
+			next.actors[who] = actor{} // bound to the run that is over
 		}
 		if wrong := m.visit(next, "", "CRASH of", at, "back to contents", data); wrong != "" {
 			return wrong

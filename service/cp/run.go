@@ -2,9 +2,10 @@ package cp
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"strconv"
 	"time"
 
@@ -20,6 +21,14 @@ var errOvertaken = errors.New("the write took too long and was given up by anoth
 
 // errUnsettled: a node has restarted, and its peer, who knows what it may have lost, can't be asked.
 var errUnsettled = errors.New("a node has restarted and could not be settled with its peer yet")
+
+// emptiedError: a node was emptied under its present run, which may have promised or answered what it has forgotten. Its next
+// run has not.
+type emptiedError struct{ node string }
+
+func (e emptiedError) Error() string {
+	return e.node + " was " + service.Emptied + ", and is not believed before it has been restarted"
+}
 
 // errSameNode: both URLs lead to one Redis.
 var errSameNode = errors.New("db_g1 and db_g2 are the same Redis process; give two in DB_G1_URL and DB_G2_URL")
@@ -134,19 +143,26 @@ func (s *Store) step(ctx context.Context, p *pair, inc *node.Incarnation, key st
 		}
 		return next, s.resolve(ctx, p, key, next, time.Duration(age)*time.Millisecond)
 	}
-	if err := s.settle(ctx, p, key, next.need); err != nil {
+	if err := s.settle(ctx, p, key, next); err != nil {
 		return next, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	return next, nil
 }
 
-// settle does what stands in a task's way after a restart.
-func (s *Store) settle(ctx context.Context, p *pair, key string, what need) error {
+// settle does what stands in the way of a task after a restart.
+func (s *Store) settle(ctx context.Context, p *pair, key string, blocked task) error {
+	if blocked.need == restart {
+		return emptiedError{s.nodes[blocked.request().at].Name()}
+	}
 	if err := p.both(ctx); err != nil {
 		return err
 	}
-	t := newNameHead(p.runs())
-	switch what {
+	var t task
+	switch blocked.need {
+	case nameHead:
+		t = newName(p.runs(), head, rand.Text())
+	case nameTail:
+		t = newName(p.runs(), tail, rand.Text())
 	case settleHead:
 		t = newSettleHead(p.runs())
 	case settleTail:
@@ -167,7 +183,7 @@ func (s *Store) resolve(ctx context.Context, p *pair, key string, t task, age ti
 		return err
 	}
 	if ended.result == open {
-		return wait(ctx, time.Duration(1+rand.IntN(4))*time.Millisecond)
+		return wait(ctx, time.Duration(1+mathrand.IntN(4))*time.Millisecond)
 	}
 	if ended.step != finish && ended.step != forget {
 		return nil // somebody else has ended it
@@ -190,6 +206,7 @@ func wait(ctx context.Context, pause time.Duration) error {
 // refusal turns what stopped an operation into the error that its caller sees.
 func refusal(err error, outcome service.Outcome) error {
 	e := &service.Error{Outcome: outcome, Err: err}
+	var emptied emptiedError
 	switch {
 	case outcome == service.Unknown:
 		e.Code, e.Message = service.CodeUnknownOutcome, "db_g1 did not say whether it took the write; read the key to see"
@@ -197,6 +214,8 @@ func refusal(err error, outcome service.Outcome) error {
 		e.Code, e.Message = service.CodeInternal, "the settings are wrong"
 	case errors.Is(err, errInFlight), errors.Is(err, errOvertaken):
 		e.Code, e.Message = service.CodeConflict, "nothing was written; try again"
+	case errors.As(err, &emptied):
+		e.Code, e.Message = service.CodeRejoining, emptied.Error()
 	case errors.Is(err, errUnsettled):
 		e.Code, e.Message = service.CodeRejoining, "a node came back and is not believed before its peer confirms this key"
 	case errors.Is(err, node.ErrOpen):

@@ -11,6 +11,8 @@ const (
 	tail             // db_g1: decides
 )
 
+func (s side) peer() side { return 1 - s }
+
 // step is the script that a task runs next.
 type step int
 
@@ -43,6 +45,8 @@ const (
 	settleHead      // the head has not settled the key since it started
 	settleTail      // the tail has not
 	nameHead        // the tail does not know the head's run, or not any more
+	nameTail        // the head does not know the tail's
+	restart         // the node was emptied under its present run; nothing helps but the next one
 	resolveKey      // another write is in flight: promise number dirty, by dirtyTx
 )
 
@@ -74,7 +78,9 @@ type task struct {
 	value   string
 	floor   string
 	promise bool   // n is only promised at the head, with settleTail
+	named   side   // the node whose run is named
 	count   string // of the runs that were named, for epoch
+	mark    string // of the run of the node that is named or settled, as its peer knows it
 	dirty   string // the promise in the way, with need resolveKey
 	dirtyTx string
 	viaTail bool // a read: the tail answered
@@ -105,14 +111,17 @@ func newResolve(runs [2]string, n, tx string, fencing bool) task {
 func newSettleTail(runs [2]string) task { return task{step: promised, runs: runs} }
 func newSettleHead(runs [2]string) task { return task{step: decided, runs: runs} }
 
-// newNameHead makes the head's run the one whose promises the tail commits.
-func newNameHead(runs [2]string) task { return task{step: seen, runs: runs} }
+// newName makes the run of one node the one that its peer works with. The token becomes part of the run's mark if it has none
+// yet: no other task may have the same.
+func newName(runs [2]string, named side, token string) task {
+	return task{step: seen, runs: runs, named: named, tx: token}
+}
 
 // request is one script to run.
 type request struct {
 	at     side
 	script string
-	args   [6]string
+	args   [7]string
 	count  int // of args
 }
 
@@ -149,17 +158,17 @@ func (t task) request() request {
 	case promised:
 		return ask(head, "promised", l)
 	case adoptTail:
-		return ask(tail, "adopttail", l, h, t.n, t.tx, t.value, t.floor)
+		return ask(tail, "adopttail", l, h, t.n, t.tx, t.value, t.floor, t.mark)
 	case decided:
 		return ask(tail, "decided", l, h)
 	case adoptHead:
-		return ask(head, "adopthead", h, t.n, t.tx, t.value, t.floor)
+		return ask(head, "adopthead", h, t.n, t.tx, t.value, t.floor, t.mark)
 	case seen:
-		return ask(tail, "seen")
+		return ask(t.named.peer(), "seen")
 	case alive:
-		return ask(head, "alive")
+		return ask(t.named, "alive", t.runs[t.named], t.tx)
 	case epoch:
-		return ask(tail, "epoch", t.count, h)
+		return ask(t.named.peer(), "epoch", t.count, t.runs[t.named], t.mark)
 	}
 	panic("cp: an ended task asks nothing")
 }
@@ -175,6 +184,12 @@ func (t task) answered(reply []string) task {
 			return t.end(notApplied, ended)
 		}
 		t.need = nameHead
+		if t.step == promised || t.step == claim {
+			t.need = nameTail
+		}
+		return t
+	case "EMPTIED":
+		t.need = restart
 		return t
 	}
 	switch t.step {
@@ -277,22 +292,23 @@ func (t task) readAnswered(reply []string) task {
 func (t task) settleAnswered(reply []string) task {
 	switch t.step {
 	case promised:
-		t.n, t.tx, t.value, t.floor, t.promise = reply[1], reply[2], reply[3], reply[4], reply[5] == "dirty"
+		t.n, t.tx, t.value, t.floor, t.promise, t.mark = reply[1], reply[2], reply[3], reply[4], reply[5] == "dirty", reply[6]
 		return t.end(pending, adoptTail)
 	case adoptTail:
 		if reply[0] == "ADOPTED" && t.promise {
 			return t.end(settled, finish)
 		}
 	case decided:
-		t.n, t.tx, t.value, t.floor = reply[1], reply[2], reply[3], reply[4]
+		t.n, t.tx, t.value, t.floor, t.mark = reply[1], reply[2], reply[3], reply[4], reply[5]
 		return t.end(pending, adoptHead)
 	case seen:
-		if reply[1] == t.runs[head] {
+		if reply[1] == t.runs[t.named] {
 			return t.end(settled, ended)
 		}
 		t.count = reply[2]
 		return t.end(pending, alive)
 	case alive:
+		t.mark = reply[1]
 		return t.end(pending, epoch)
 	case epoch:
 		if reply[0] == "MOVED" {

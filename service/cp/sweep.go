@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"captop/service"
 	"captop/service/layout"
 	"captop/service/node"
 )
@@ -51,7 +53,10 @@ var bucketKeys = func() (keys []string) {
 func (s *Store) sweep(ctx context.Context, which side) {
 	err := s.trySweep(ctx, which)
 	waiting := ""
+	var emptied emptiedError
 	switch {
+	case errors.As(err, &emptied):
+		waiting = service.Emptied
 	case errors.Is(err, errLeased), errors.Is(err, errSwept):
 	case err != nil:
 		waiting = err.Error()
@@ -59,8 +64,13 @@ func (s *Store) sweep(ctx context.Context, which side) {
 		s.config.Logger.Info("REJOIN_END", "node", s.nodes[which].Name())
 	}
 	s.watch.mu.Lock()
-	s.watch.join[which].Waiting = waiting
+	join := &s.watch.join[which]
+	news := waiting != "" && waiting != join.Waiting
+	join.Waiting = waiting
 	s.watch.mu.Unlock()
+	if news {
+		s.config.Logger.Warn("REJOIN_FAILED", "node", s.nodes[which].Name(), "error", err)
+	}
 }
 
 var (
@@ -78,24 +88,26 @@ type sweeping struct {
 	pair  *pair
 	which side
 	token string // in the lease: who has it, and that the node was not emptied since
+	marks []any  // of the node's run in each bucket, as its peer knows them
 }
 
 func (s *Store) trySweep(ctx context.Context, which side) error {
-	w := &sweeping{s, s.newPair(), which, rand.Text()}
+	w := &sweeping{store: s, pair: s.newPair(), which: which, token: rand.Text()}
 	if err := s.bounded(ctx, func(ctx context.Context) error { return w.pair.both(ctx) }); err != nil {
 		return fmt.Errorf("reaching both nodes: %w", err)
+	}
+	for _, named := range []side{head, tail} {
+		if err := s.bounded(ctx, func(ctx context.Context) error { return w.name(ctx, named) }); err != nil {
+			return fmt.Errorf("naming the run of %s: %w", s.nodes[named].Name(), err)
+		}
+	}
+	if err := s.bounded(ctx, w.readMarks); err != nil {
+		return fmt.Errorf("reading whether %s was emptied: %w", s.nodes[which].Name(), err)
 	}
 	if err := s.bounded(ctx, w.lease); err != nil {
 		return err
 	}
 	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", w.inc().RunID)
-	names, keys := make([]task, len(s.config.Buckets)), make([]string, len(s.config.Buckets))
-	for i, b := range s.config.Buckets {
-		names[i], keys[i] = newNameHead(w.pair.runs()), bucketKeys[b]
-	}
-	if err := s.bounded(ctx, func(ctx context.Context) error { return s.runAll(ctx, w.pair, keys, names) }); err != nil {
-		return fmt.Errorf("naming the head's run: %w", err)
-	}
 	if err := w.settleAll(ctx); err != nil {
 		return err
 	}
@@ -110,6 +122,57 @@ func (s *Store) bounded(ctx context.Context, f func(context.Context) error) erro
 	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
 	defer cancel()
 	return f(ctx)
+}
+
+// name names the run of one node to the other in every bucket.
+func (w *sweeping) name(ctx context.Context, named side) error {
+	buckets := w.store.config.Buckets
+	names, keys := make([]task, len(buckets)), make([]string, len(buckets))
+	for i, b := range buckets {
+		names[i], keys[i] = newName(w.pair.runs(), named, rand.Text()), bucketKeys[b]
+	}
+	return w.store.runAll(ctx, w.pair, keys, names)
+}
+
+// readMarks reads the marks of the node's run that its peer knows. Where the node has another it was emptied.
+func (w *sweeping) readMarks(ctx context.Context) error {
+	s := w.store
+	known, err := s.readMetas(ctx, w.pair.incs[w.which.peer()], layout.CPNamed)
+	if err != nil {
+		return err
+	}
+	own, err := s.readMetas(ctx, w.inc(), layout.CPMark)
+	if err != nil {
+		return err
+	}
+	w.marks = known
+	for i := range known {
+		if run, _, _ := strings.Cut(known[i].(string), " "); run == w.inc().RunID && own[i] != known[i] {
+			return emptiedError{s.nodes[w.which].Name()}
+		}
+	}
+	return nil
+}
+
+// readMetas reads a field of every bucket's meta; one that is not there is an empty text.
+func (s *Store) readMetas(ctx context.Context, inc *node.Incarnation, field string) ([]any, error) {
+	values := make([]any, len(s.config.Buckets))
+	err := inc.Do(ctx, func(client *redis.Client) error {
+		commands, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+			for _, b := range s.config.Buckets {
+				pipe.HGet(ctx, layout.CPMeta(b), field)
+			}
+			return nil
+		})
+		for i, command := range commands {
+			values[i] = command.(*redis.StringCmd).Val()
+		}
+		if errors.Is(err, redis.Nil) {
+			return nil
+		}
+		return err
+	})
+	return values, err
 }
 
 // lease takes the sweep of a node, or reads the progress of who has it. Who takes it looks whether that is still of use:
@@ -333,7 +396,7 @@ func (s *Store) stepAll(ctx context.Context, p *pair, at side, keys []string, ta
 	for i, index := range waiting {
 		t := tasks[index].answered(replies[i])
 		if t.need != nothing {
-			if err := s.settle(ctx, p, keys[index], t.need); err != nil {
+			if err := s.settle(ctx, p, keys[index], t); err != nil {
 				return err
 			}
 		}
@@ -355,7 +418,7 @@ func (w *sweeping) declareSettled(ctx context.Context) error {
 	for i, b := range s.config.Buckets {
 		metas[i] = layout.CPMeta(b)
 	}
-	if err := w.run(ctx, "declare", metas, w.inc().RunID); err != nil {
+	if err := w.run(ctx, "declare", metas, append([]any{w.inc().RunID}, w.marks...)...); err != nil {
 		return fmt.Errorf("declaring %s settled: %w", s.nodes[w.which].Name(), err)
 	}
 	s.watch.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -31,7 +32,8 @@ func fill(t *testing.T, s *Store, keys int, value string) {
 	writers.Wait()
 }
 
-// TestEmptiedWhileItIsSwept: what was settled of a node before it was emptied is not called settled after.
+// TestEmptiedWhileItIsSwept: what was settled of a node before it was emptied is not called settled after, nor anything else
+// until it has been restarted.
 func TestEmptiedWhileItIsSwept(t *testing.T) {
 	const keys = 5000
 	for which, victim := range map[side]string{tail: service.G1, head: service.G2} {
@@ -56,6 +58,14 @@ func TestEmptiedWhileItIsSwept(t *testing.T) {
 					}
 				}
 			})
+			eventually(t, "noticing", func() error { return waitsFor(s, victim, service.Emptied) })
+			if _, err := write(s, "new", "v"); err == nil || !strings.Contains(err.Error(), victim+" was "+service.Emptied) {
+				t.Errorf("a write was answered with %v", err)
+			}
+			if got, err := read(s, "k1", victim); err == nil && got.Value != "v" || service.CodeOf(err) == service.CodeNotFound {
+				t.Errorf("k1 was read as %q (%v)", got.Value, err)
+			}
+			servers[which].Restart()
 			eventually(t, "settling", func() error { return wellSettled(s) })
 			for k := range keys {
 				got, err := read(s, fmt.Sprint("k", k), victim)
@@ -65,6 +75,91 @@ func TestEmptiedWhileItIsSwept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// emptied takes everything from a node that runs, and waits until the store has noticed, one way or the other.
+func emptied(t *testing.T, s *Store, which side, server *nodetest.Server) {
+	t.Helper()
+	if _, err := server.Ask("FLUSHALL"); err != nil {
+		t.Fatalf("emptying a node: %v", err)
+	}
+	name := s.nodes[which].Name()
+	eventually(t, "noticing that "+name+" is empty", func() error { return waitsFor(s, name, service.Emptied) })
+}
+
+// takes runs the next steps of a task, as far as the script named last.
+func takes(t *testing.T, s *Store, p *pair, key string, at task, until string) task {
+	t.Helper()
+	for {
+		if at.step == ended {
+			t.Fatalf("it ended before %s", until)
+		}
+		asked := at.request()
+		next, err := s.step(t.Context(), p, p.incs[asked.at], key, at)
+		if err != nil {
+			t.Fatalf("%s: %v", asked.script, err)
+		}
+		if asked.script == until {
+			return next
+		}
+		at = next
+	}
+}
+
+// TestEmptiedBesideAWrite: a node that was emptied does not say what it has forgotten to have promised, or answered.
+func TestEmptiedBesideAWrite(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	for _, run := range []struct {
+		key    string
+		victim side
+		server *nodetest.Server
+		before func(p *pair) task // what is under way when the node is emptied
+		then   string             // its script that arrives after that
+		want   string
+	}{
+		{"promised", head, g2, func(p *pair) task {
+			return takes(t, s, p, "promised", newWrite(p.runs(), "tx", "v"), "prepare")
+		}, "commit", "v"},
+		{"fenced", tail, g1, func(p *pair) task {
+			written := takes(t, s, p, "fenced", newWrite(p.runs(), "tx", "v"), "prepare")
+			return takes(t, s, p, "fenced", newResolve(p.runs(), written.n, "tx", true), "fence")
+		}, "end", ""},
+	} {
+		t.Run(run.key, func(t *testing.T) {
+			eventually(t, "settling", func() error { return wellSettled(s) })
+			p := s.newPair()
+			if err := p.both(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			under := run.before(p)
+			emptied(t, s, run.victim, run.server)
+			takes(t, s, p, run.key, under, run.then)
+			for _, at := range []string{service.G1, service.G2} {
+				got, err := read(s, run.key, at)
+				if code := service.CodeOf(err); code != service.CodeRejoining && (got.Value != run.want || code == service.CodeNotFound && run.want != "") {
+					t.Errorf("emptied: read %q (%v) at %s", got.Value, err, at)
+				}
+			}
+			run.server.Restart()
+			eventually(t, "settling", func() error { return wellSettled(s) })
+			for _, at := range []string{service.G1, service.G2} {
+				if got, err := read(s, run.key, at); got.Value != run.want || err != nil && run.want != "" {
+					t.Errorf("restarted: read %q (%v) at %s", got.Value, err, at)
+				}
+			}
+		})
+	}
+}
+
+// waitsFor says of a node whose rejoin does not wait for that reason.
+func waitsFor(s *Store, name, reason string) error {
+	for _, n := range s.Nodes() {
+		if n.Name == name && n.Rejoin.Waiting != reason {
+			return fmt.Errorf("%s waits for %q", name, n.Rejoin.Waiting)
+		}
+	}
+	return nil
 }
 
 // TestOneSweepOfMany: a node that restarts is swept by one instance, and not by each of them in turn.

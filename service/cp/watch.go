@@ -14,7 +14,7 @@ import (
 )
 
 // watchEvery is how often the head is looked over for overdue writes, and either node for a new run; stampsEvery how
-// often a node is asked whether it is still settled under the run that is known to be (FLUSHALL takes that away).
+// often a node is asked whether it is still settled under the run that is known to be (who empties it takes that away).
 const (
 	watchEvery  = 500 * time.Millisecond
 	stampsEvery = 2 * time.Second

@@ -118,6 +118,12 @@ func CPUserKey(name string) (string, bool) {
 // CPSettled is the field of CPMeta and of CPKey with the run of the node under which it is settled.
 const CPSettled = "s"
 
+// The fields of CPMeta that tell of a node that was emptied while it ran: its run and a token, in one text.
+const (
+	CPMark  = "r" // at the node itself, made when its run is first named to its peer
+	CPNamed = "g" // at the peer
+)
+
 // The fields of a key's hash in CP beside CPSettled, as far as reading needs them.
 const (
 	CPVersion      = "n"  // the version that is the value
