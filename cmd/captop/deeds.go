@@ -198,7 +198,10 @@ func sightOf(snapshot *probes.Snapshot) act.Sight {
 				}
 			}
 		}
-		if r := n.Rejoin; r.Known && r.Value.Active {
+		switch r := n.Rejoin; {
+		case r.Value.Waiting == service.Emptied:
+			node.Emptied = true
+		case r.Known && r.Value.Active:
 			node.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", r.Value.By, r.Value.Done, r.Value.Total, n.Name)
 		}
 		sight.Nodes[n.Name] = node

@@ -20,6 +20,7 @@ func wellParts() map[string]stack.Part {
 func TestInterlock(t *testing.T) {
 	up := Node{Known: true, Up: true}
 	down := Node{Known: true, Why: "connection refused"}
+	emptied := Node{Known: true, Up: true, Emptied: true}
 	type parts = map[string]stack.Part
 	set := func(name string, change func(*stack.Part)) func(parts) {
 		return func(p parts) { part := p[name]; change(&part); p[name] = part }
@@ -54,6 +55,10 @@ func TestInterlock(t *testing.T) {
 		{"nobody knows the peer", stack.Restart, "db_g2", nil, Node{}, up, "nobody can tell whether db_g1 is well"},
 		{"peer is being settled", stack.Restart, "db_g2", nil, Node{Known: true, Up: true, Settling: "app_cp has settled 3 of 9 keys of db_g1"}, up, "3 of 9"},
 		{"it is being settled", stack.Stop, "db_g2", nil, up, Node{Known: true, Up: true, Settling: "app_ap has settled 1 of 2 keys of db_g2"}, "wait until"},
+		{"it was emptied", stack.Restart, "db_g2", nil, up, emptied, ""},
+		{"it was emptied, as its peer", stack.Restart, "db_g2", nil, emptied, emptied, ""},
+		{"it was emptied, its peer is down", stack.Restart, "db_g2", nil, down, emptied, "db_g1 is down"},
+		{"peer was emptied", stack.Restart, "db_g2", nil, emptied, up, "first restart db_g1"},
 		{"it saves", stack.Restart, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, "BGSAVE"},
 		{"it rewrites", stack.Stop, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "AOF rewrite"}, "AOF rewrite"},
 		{"a cut hurts no BGSAVE", stack.Cut, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, ""},

@@ -22,6 +22,7 @@ type Node struct {
 	Why      string // why it does not
 	Saving   string // BGSAVE, or AOF rewrite, while one runs
 	Settling string // a sentence, while a service settles it with its peer
+	Emptied  bool   // while it ran: a service believes only its next run
 	RunID    string // of the run that captop or a service sees, whole or its first digits; "" where unknown
 }
 
@@ -91,7 +92,10 @@ func merge(name string, node Node, views []View) Node {
 			} else if !node.Up && node.Why == "" {
 				node.Why = view.Service + ": " + seen.Error
 			}
-			if seen.Rejoin.Active {
+			switch {
+			case seen.Rejoin.Waiting == service.Emptied:
+				node.Emptied = true
+			case seen.Rejoin.Active:
 				node.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", view.Service, seen.Rejoin.Done, seen.Rejoin.Total, name)
 			}
 			if node.RunID == "" {
@@ -151,6 +155,8 @@ func (s Sight) of(part stack.Part) string {
 			facts = append(facts, "nobody can tell how "+node+" is")
 		case !n.Up:
 			facts = append(facts, node+" does not answer: "+n.Why)
+		case n.Emptied:
+			facts = append(facts, node+" was "+service.Emptied)
 		case n.Settling != "":
 			facts = append(facts, n.Settling)
 		default:
