@@ -102,7 +102,7 @@ func (s *Store) trySweep(ctx context.Context, which side) error {
 		}
 	}
 	if err := s.bounded(ctx, w.readMarks); err != nil {
-		return fmt.Errorf("reading whether %s was emptied: %w", s.nodes[which].Name(), err)
+		return err
 	}
 	if err := s.bounded(ctx, w.lease); err != nil {
 		return err
@@ -136,30 +136,30 @@ func (w *sweeping) name(ctx context.Context, named side) error {
 
 // readMarks reads the marks of the node's run that its peer knows. Where the node has another it was emptied.
 func (w *sweeping) readMarks(ctx context.Context) error {
-	s := w.store
-	known, err := s.readMetas(ctx, w.pair.incs[w.which.peer()], layout.CPNamed)
+	known, err := w.readMetas(ctx, w.which.peer(), layout.CPNamed)
 	if err != nil {
 		return err
 	}
-	own, err := s.readMetas(ctx, w.inc(), layout.CPMark)
+	own, err := w.readMetas(ctx, w.which, layout.CPMark)
 	if err != nil {
 		return err
 	}
 	w.marks = known
 	for i := range known {
 		if run, _, _ := strings.Cut(known[i].(string), " "); run == w.inc().RunID && own[i] != known[i] {
-			return emptiedError{s.nodes[w.which].Name()}
+			return emptiedError{w.store.nodes[w.which].Name()}
 		}
 	}
 	return nil
 }
 
 // readMetas reads a field of every bucket's meta; one that is not there is an empty text.
-func (s *Store) readMetas(ctx context.Context, inc *node.Incarnation, field string) ([]any, error) {
-	values := make([]any, len(s.config.Buckets))
-	err := inc.Do(ctx, func(client *redis.Client) error {
+func (w *sweeping) readMetas(ctx context.Context, at side, field string) ([]any, error) {
+	buckets := w.store.config.Buckets
+	values := make([]any, len(buckets))
+	err := w.pair.incs[at].Do(ctx, func(client *redis.Client) error {
 		commands, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
-			for _, b := range s.config.Buckets {
+			for _, b := range buckets {
 				pipe.HGet(ctx, layout.CPMeta(b), field)
 			}
 			return nil
@@ -172,7 +172,10 @@ func (s *Store) readMetas(ctx context.Context, inc *node.Incarnation, field stri
 		}
 		return err
 	})
-	return values, err
+	if err != nil {
+		return nil, fmt.Errorf("reading marks of runs at %s: %w", w.store.nodes[at].Name(), err)
+	}
+	return values, nil
 }
 
 // lease takes the sweep of a node, or reads the progress of who has it. Who takes it looks whether that is still of use:
