@@ -97,6 +97,11 @@ const attempts = 4
 
 // Write makes value the value of key at both nodes, or says why not.
 func (s *Store) Write(ctx context.Context, key string, value []byte) (service.Written, error) {
+	for which, node := range s.nodes {
+		if s.watch.emptied[which].Load() { // to promise what db_g1 cannot take leaves an outcome that nobody knows
+			return service.Written{}, refusal(emptiedError{node.Name()}, service.NotApplied)
+		}
+	}
 	var t task
 	var err error
 	tx := rand.Text()

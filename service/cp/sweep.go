@@ -64,9 +64,12 @@ func (s *Store) sweep(ctx context.Context, which side) {
 		s.config.Logger.Info("REJOIN_END", "node", s.nodes[which].Name())
 	}
 	s.watch.mu.Lock()
-	join := &s.watch.join[which]
-	news := waiting != "" && waiting != join.Waiting
-	join.Waiting = waiting
+	join := s.watch.join[which]
+	news := join.Active && waiting != "" && waiting != join.Waiting
+	if join.Active { // else a look has found meanwhile that another instance was through
+		join.Waiting = waiting
+		s.watch.setJoin(which, join)
+	}
 	s.watch.mu.Unlock()
 	if news {
 		s.config.Logger.Warn("REJOIN_FAILED", "node", s.nodes[which].Name(), "error", err)

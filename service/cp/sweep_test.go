@@ -59,7 +59,9 @@ func TestEmptiedWhileItIsSwept(t *testing.T) {
 				}
 			})
 			eventually(t, "noticing", func() error { return waitsFor(s, victim, service.Emptied) })
-			if _, err := write(s, "new", "v"); err == nil || !strings.Contains(err.Error(), victim+" was "+service.Emptied) {
+			var refused *service.Error
+			if _, err := write(s, "new", "v"); !asRefusal(err, &refused) || refused.Code != service.CodeRejoining ||
+				refused.Outcome != service.NotApplied || !strings.Contains(refused.Message, victim+" was "+service.Emptied) {
 				t.Errorf("a write was answered with %v", err)
 			}
 			if got, err := read(s, "k1", victim); err == nil && got.Value != "v" || service.CodeOf(err) == service.CodeNotFound {
@@ -109,7 +111,7 @@ func takes(t *testing.T, s *Store, p *pair, key string, at task, until string) t
 // TestEmptiedBesideAWrite: a node that was emptied does not say what it has forgotten to have promised, or answered.
 func TestEmptiedBesideAWrite(t *testing.T) {
 	g1, g2 := nodetest.Start(t), nodetest.Start(t)
-	s := openStore(t, g1.URL(), g2.URL())
+	s, second := openStore(t, g1.URL(), g2.URL()), openStore(t, g1.URL(), g2.URL())
 	for _, run := range []struct {
 		key    string
 		victim side
@@ -142,7 +144,10 @@ func TestEmptiedBesideAWrite(t *testing.T) {
 				}
 			}
 			run.server.Restart()
-			eventually(t, "settling", func() error { return wellSettled(s) })
+			for _, each := range []*Store{s, second} { // one of them sweeps, the other finds that done
+				eventually(t, "settling", func() error { return wellSettled(each) })
+				mustWrite(t, each, "another", "v")
+			}
 			for _, at := range []string{service.G1, service.G2} {
 				if got, err := read(s, run.key, at); got.Value != run.want || err != nil && run.want != "" {
 					t.Errorf("restarted: read %q (%v) at %s", got.Value, err, at)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,6 +31,8 @@ type watch struct {
 	dirty int64
 	since time.Time // of the oldest dirty key; zero if there is none
 	join  [2]service.Rejoin
+
+	emptied [2]atomic.Bool // whether join waits for that, for requests to see
 
 	settledRun [2]string    // the run under which a node was found settled
 	settledAt  [2]time.Time // and when
@@ -157,17 +160,22 @@ func (w *watch) note(which side, run string, settled bool, dirty inFlight, now t
 	w.noteSettled(which, run, settled, now)
 }
 
+func (w *watch) setJoin(which side, join service.Rejoin) {
+	w.join[which] = join
+	w.emptied[which].Store(join.Waiting == service.Emptied)
+}
+
 func (w *watch) noteSettled(which side, run string, settled bool, now time.Time) {
 	first := !w.looked[which]
 	w.looked[which] = true
-	switch join := &w.join[which]; {
+	switch {
 	case settled:
 		if w.settledRun[which] != run || now.Sub(w.settledAt[which]) >= stampsEvery {
 			w.settledRun[which], w.settledAt[which] = run, now
 		}
-		*join = service.Rejoin{}
-	case first || !join.Active:
-		*join = service.Rejoin{Active: true, Since: now}
+		w.setJoin(which, service.Rejoin{})
+	case first || !w.join[which].Active:
+		w.setJoin(which, service.Rejoin{Active: true, Since: now})
 	}
 }
 
