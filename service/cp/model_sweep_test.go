@@ -136,12 +136,8 @@ func (m *model) declare(w world, at side, known string) world {
 func (m *model) sweepAnswered(w world, who int, t task) world {
 	a := &w.actors[who]
 	switch {
-	case m.bounds.asks && (t.need == nameHead || t.need == nameTail):
-		named := head
-		if t.need == nameTail {
-			named = tail
-		}
-		return m.proceed(w, who, newName(w.runs(), named, m.token(who)))
+	case m.bounds.asks && t.need == namePeer:
+		return m.proceed(w, who, newName(w.runs(), t.request().at.peer(), m.token(who)))
 	case t.need != nothing || t.result == failed:
 		*a = actor{}
 		return w

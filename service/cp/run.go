@@ -159,10 +159,8 @@ func (s *Store) settle(ctx context.Context, p *pair, key string, blocked task) e
 	}
 	var t task
 	switch blocked.need {
-	case nameHead:
-		t = newName(p.runs(), head, rand.Text())
-	case nameTail:
-		t = newName(p.runs(), tail, rand.Text())
+	case namePeer:
+		t = newName(p.runs(), blocked.request().at.peer(), rand.Text())
 	case settleHead:
 		t = newSettleHead(p.runs())
 	case settleTail:

@@ -44,8 +44,7 @@ const (
 	nothing    need = iota
 	settleHead      // the head has not settled the key since it started
 	settleTail      // the tail has not
-	nameHead        // the tail does not know the head's run, or not any more
-	nameTail        // the head does not know the tail's
+	namePeer        // the node that was asked does not know its peer's run, or not any more
 	restart         // the node was emptied under its present run; nothing helps but the next one
 	resolveKey      // another write is in flight: promise number dirty, by dirtyTx
 )
@@ -183,10 +182,7 @@ func (t task) answered(reply []string) task {
 		if t.step == commit { // the head that promised it is gone, and its promises with it
 			return t.end(notApplied, ended)
 		}
-		t.need = nameHead
-		if t.step == promised || t.step == claim {
-			t.need = nameTail
-		}
+		t.need = namePeer
 		return t
 	case "EMPTIED":
 		t.need = restart

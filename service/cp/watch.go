@@ -160,6 +160,7 @@ func (w *watch) note(which side, run string, settled bool, dirty inFlight, now t
 	w.noteSettled(which, run, settled, now)
 }
 
+// setJoin notes how the rejoin of a node stands; mu is held.
 func (w *watch) setJoin(which side, join service.Rejoin) {
 	w.join[which] = join
 	w.emptied[which].Store(join.Waiting == service.Emptied)
