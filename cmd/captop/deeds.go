@@ -198,11 +198,8 @@ func sightOf(snapshot *probes.Snapshot) act.Sight {
 				}
 			}
 		}
-		switch r := n.Rejoin; {
-		case r.Value.Waiting == service.Emptied:
-			node.Emptied = true
-		case r.Known && r.Value.Active:
-			node.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", r.Value.By, r.Value.Done, r.Value.Total, n.Name)
+		if r := n.Rejoin; r.Known && r.Value.Active {
+			node.Rejoins(n.Name, r.Value.By, r.Value.Rejoin)
 		}
 		sight.Nodes[n.Name] = node
 	}

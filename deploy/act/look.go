@@ -26,6 +26,15 @@ type Node struct {
 	RunID    string // of the run that captop or a service sees, whole or its first digits; "" where unknown
 }
 
+// Rejoins notes what a service says of the node's rejoin, which is not over.
+func (n *Node) Rejoins(name, by string, r service.Rejoin) {
+	if r.Waiting == service.Emptied {
+		n.Emptied = true
+		return
+	}
+	n.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", by, r.Done, r.Total, name)
+}
+
 // Sight is how things stand, as far as an act wants to know.
 type Sight struct {
 	At    time.Time
@@ -92,11 +101,8 @@ func merge(name string, node Node, views []View) Node {
 			} else if !node.Up && node.Why == "" {
 				node.Why = view.Service + ": " + seen.Error
 			}
-			switch {
-			case seen.Rejoin.Waiting == service.Emptied:
-				node.Emptied = true
-			case seen.Rejoin.Active:
-				node.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", view.Service, seen.Rejoin.Done, seen.Rejoin.Total, name)
+			if r := seen.Rejoin; r.Active {
+				node.Rejoins(name, view.Service, service.Rejoin{Done: r.Done, Total: r.Total, Waiting: r.Waiting})
 			}
 			if node.RunID == "" {
 				node.RunID = seen.RunID
