@@ -17,7 +17,7 @@ type finding struct {
 	since     time.Time
 	byDesign  bool
 	next      string
-	keys      []string
+	act       string // that does next: "restart db_g2"
 	about     string // the node that it is about, where what follows from it would only repeat it
 	follows   string // the node from whose trouble it follows
 	of        member // the one that it is about, where others may have the same
@@ -67,7 +67,7 @@ func Diagnose(s *Snapshot) Verdict {
 	fires = slices.DeleteFunc(fires, func(alert finding) bool { return rank(alert.severity) <= rank(worst.severity) })
 	found = slices.Insert(found, 1, fires...) // the screen's severity is theirs, so they are not left without a word
 	v := Verdict{Situation: worst.situation, Severity: worst.severity, Sentence: worst.sentence, Since: worst.since,
-		ByDesign: worst.byDesign, NextStep: worst.next, Keys: worst.keys}
+		ByDesign: worst.byDesign, NextStep: worst.next, Act: worst.act}
 	for _, f := range found[1:] {
 		if f.follows == "" || !slices.ContainsFunc(found, func(cause finding) bool { return cause.about == f.follows }) {
 			v.Also = append(v.Also, f.sentence)
@@ -237,10 +237,10 @@ func serviceFindings(s *Snapshot) []finding {
 			f.sentence, f.next = fmt.Sprintf("captop has not heard from %s yet.", svc.Name), "Wait for the next poll."
 		case Down:
 			f.sentence = fmt.Sprintf("%s is down: nobody answers at %s.", svc.Name, svc.URL)
-			f.next = "Start it, and read the end of its log for why it stopped. " + svc.Reach.Error
+			f.next, f.act = "Start it, and read the end of its log for why it stopped. "+svc.Reach.Error, "start "+svc.Name
 		case Hung:
 			f.sentence = fmt.Sprintf("%s hangs: it has not answered within captop's timeout.", svc.Name)
-			f.next = "See whether its process runs or is paused; restart it if it stays like this."
+			f.next, f.act = "See whether its process runs or is paused; restart it if it stays like this.", "heal "+svc.Name
 		case Blind:
 			f.severity = Unknown
 			f.sentence = fmt.Sprintf("captop cannot look at %s%s.", svc.Name, why)

@@ -151,6 +151,33 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// TestActs shows that what a verdict names to be done is done to the part that the verdict is about.
+func TestActs(t *testing.T) {
+	for act, change := range map[string]func(*stack){
+		"heal db_g1": func(s *stack) {
+			s.fail(service.G1, PartInfo, Hung, "i/o timeout")
+			s.cut(service.G1, "app_cp", "app_ap")
+		},
+		"heal db_g2": func(s *stack) { s.cut(service.G2, "app_cp", "app_ap") },
+		"restart db_g1": func(s *stack) {
+			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Waiting: service.Emptied} })
+		},
+		"start app_ap": func(s *stack) { s.dead("app_ap", Down, "connection refused") },
+		"heal app_cp":  func(s *stack) { s.dead("app_cp", Hung, "i/o timeout") },
+		"": func(s *stack) {
+			s.fail(service.G1, PartInfo, Denied, "WRONGPASS")
+			s.cut(service.G1, "app_cp", "app_ap")
+		},
+	} {
+		s, state := newStack(), newState(t, targets(), tick, epoch)
+		s.watch(t, state, 2)
+		change(s)
+		if v := s.watch(t, state, 6).Verdict; v.Act != act || v.Situation == "ok" {
+			t.Errorf("want the act %q of %+v", act, v)
+		}
+	}
+}
+
 // TestRestart tells the story of a node that stops, comes back, is taken up again and settled: each step has its words,
 // and what the services' breakers do meanwhile is told once.
 func TestRestart(t *testing.T) {
@@ -160,7 +187,7 @@ func TestRestart(t *testing.T) {
 	s.cut(service.G2, "app_cp", "app_ap")
 	began := s.at
 	v := s.watch(t, state, 6).Verdict
-	if v.Situation != "g2_down" || len(v.Keys) == 0 || v.Keys[0] != "r" || !v.Since.Equal(began) {
+	if v.Situation != "g2_down" || v.Act != "restart db_g2" || !v.Since.Equal(began) {
 		t.Errorf("while it is down: %+v; since %s", v, began)
 	}
 	for i := range 20 { // the breakers try

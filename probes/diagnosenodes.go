@@ -130,7 +130,7 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 			and(names(o.disagreeing())), name, o.effects())
 		f.next = fmt.Sprintf("Look at the host and the network of %s. It says: %s", and(names(o.cut)), o.details)
 	case n.Reach.Contact == Up:
-		f.situation, f.keys = short(name)+"_cut", []string{"h"}
+		f.situation, f.act = short(name)+"_cut", "heal "+name
 		f.sentence = fmt.Sprintf("%s cannot reach %s, though it answers captop: the link is cut; %s.", and(names(o.cut)), name,
 			o.effects())
 		f.next = fmt.Sprintf("Look at the network, the address and the password between %s and %s. It says: %s",
@@ -146,7 +146,7 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 	default:
 		f.situation = short(name) + "_" + n.Reach.Contact.String()
 		f.sentence = fmt.Sprintf("%s %s; %s.", name, o.word(), o.effects())
-		f.next, f.keys = o.nextStep()
+		f.next, f.act = o.nextStep()
 	}
 	if len(o.cut) > 0 && !anyCP(o.cut) && n.Reach.Contact == Up {
 		f.severity = Warning // AP goes on with the other node
@@ -165,25 +165,27 @@ func (o outage) disagreeing() []Service {
 	return all
 }
 
-func (o outage) nextStep() (next string, keys []string) {
+func (o outage) nextStep() (next, act string) {
 	name := o.node.Name
 	if o.fullHouse() {
-		return fmt.Sprintf("Close clients of %s that nobody needs (CLIENT LIST shows their age), or raise maxclients.", name), nil
+		return fmt.Sprintf("Close clients of %s that nobody needs (CLIENT LIST shows their age), or raise maxclients.", name), ""
 	}
 	switch o.node.Reach.Contact {
 	case Loading:
-		return "Wait: Redis answers when its data is read. Watch its log for progress.", nil
+		return "Wait: Redis answers when its data is read. Watch its log for progress.", ""
 	case Denied:
-		return fmt.Sprintf("Correct the password of %s in the services' and captop's settings.", name), nil
+		return fmt.Sprintf("Correct the password of %s in the services' and captop's settings.", name), ""
 	case Hung:
-		return fmt.Sprintf("See whether the process of %s is paused or its disk stalls, and whether its network is cut.", name), []string{"h"}
+		return fmt.Sprintf("See whether the process of %s is paused or its disk stalls, and whether its network is cut.", name), "heal " + name
 	case Nonsense:
-		return fmt.Sprintf("Check the address of %s and what listens there.", name), nil
+		return fmt.Sprintf("Check the address of %s and what listens there.", name), ""
 	}
-	if name == service.G2 {
-		return "Restart db_g2; its data is settled with db_g1 before it is believed.", []string{"r"}
-	}
-	return fmt.Sprintf("Start %s and watch it rejoin.", name), nil
+	return restart(name)
+}
+
+// restart is the next step for a node that only its next run helps.
+func restart(node string) (next, act string) {
+	return fmt.Sprintf("Restart %s; its data is settled with its peer before it is believed.", node), "restart " + node
 }
 
 // effects says what each affected service does, which is what its mode promises.

@@ -39,7 +39,7 @@ func breakerFindings(s *Snapshot) []finding {
 			f.situation, f.severity, f.follows = short(svc.Name)+"_breaker_stuck", Critical, ""
 			f.sentence = fmt.Sprintf("%s's breaker before %s has been OPEN for %s, though the node answers: %s holds back from a healthy node.",
 				svc.Name, link.Node, Span(age), svc.Name)
-			f.next = fmt.Sprintf("Restart %s, and keep its log.", svc.Name)
+			f.next, f.act = fmt.Sprintf("Restart %s, and keep its log.", svc.Name), "restart "+svc.Name
 		}
 		found = append(found, f)
 	})
@@ -86,10 +86,7 @@ func rejoinFindings(s *Snapshot) []finding {
 		case service.Emptied:
 			f.severity, f.byDesign, f.situation = Critical, false, short(n.Name)+"_emptied"
 			f.sentence = fmt.Sprintf("%s was emptied while it ran, and may have forgotten what it promised: %s takes no writes.", n.Name, r.By)
-			f.next = fmt.Sprintf("Restart %s; its data is settled with its peer before it is believed.", n.Name)
-			if n.Name == service.G2 {
-				f.keys = []string{"r"}
-			}
+			f.next, f.act = restart(n.Name)
 		default:
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
 			f.next = "Bring back the peer first: only the two together know the newest values."

@@ -240,8 +240,8 @@ type Verdict struct {
 	Sentence  string    `json:"sentence"`       // what is cut, and what each service does about it
 	Since     time.Time `json:"since,omitzero"` // when it began; zero where that is not known
 	ByDesign  bool      `json:"by_design"`      // the services do what their modes promise; the cause is elsewhere
-	NextStep  string    `json:"next_step"`      // what to do, in words that stand without the key
-	Keys      []string  `json:"keys,omitempty"` // the built-in keys that do it where the stack allows, the best first
+	NextStep  string    `json:"next_step"`      // what to do, in words that stand without the act
+	Act       string    `json:"act,omitempty"`  // what does it where the stack allows, verb and object: "restart db_g2"
 	Also      []string  `json:"also,omitempty"` // further findings, worst first
 	// First is what deviated before what Sentence says, and when: the cause is often there. "" where Sentence was first.
 	First   string    `json:"first,omitempty"`

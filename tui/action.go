@@ -48,6 +48,19 @@ func (o Options) hasKey(pressed string) bool {
 	return slices.ContainsFunc(o.actions(), func(a Action) bool { return a.Key == pressed })
 }
 
+// deed is the key of the action of that name, or else the command that does it, as k has the command line's own key; both
+// are "" where nothing does.
+func (o Options) deed(k keys.Map, name string) (key, line string) {
+	named := func(a Action) bool { return a.Name == name }
+	if actions := o.actions(); slices.ContainsFunc(actions, named) {
+		return actions[slices.IndexFunc(actions, named)].Key, ""
+	}
+	if o.More != nil && slices.ContainsFunc(o.More(), named) {
+		return "", k.Command.Help().Key + name
+	}
+	return "", ""
+}
+
 // checkKeys refuses actions that could never be pressed, and keymaps in which a screen's key hides another.
 func checkKeys(o Options) error {
 	if err := o.Keys.Check(); err != nil {

@@ -103,7 +103,7 @@ func g2Down() *probes.Snapshot {
 	s.Severity = probes.Critical
 	s.Verdict = probes.Verdict{Situation: "g2_down", Severity: probes.Critical, Since: since, ByDesign: true,
 		Sentence: "db_g2 is down: app_cp refuses writes, answers reads at db_g1; app_ap takes writes on db_g1 and queues them for db_g2.",
-		NextStep: "restart db_g2", Keys: []string{"r"}}
+		NextStep: "restart db_g2", Act: "restart db_g2"}
 	down := probes.Reach{Contact: probes.Down, Since: since, At: noon, Error: "dial tcp 127.0.0.1:6380: connect: connection refused", LastUp: since}
 	s.Nodes[1].Reach = down
 	s.Nodes[1].Info = probes.Reading[probes.Info]{}

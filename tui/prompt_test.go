@@ -233,6 +233,18 @@ func TestJournalKeepsWhatWasDone(t *testing.T) {
 	}
 }
 
+// TestNextStepWithoutAKey: the keys act on db_g2. What helps another part is a line to type, where this stack can do it.
+func TestNextStepWithoutAKey(t *testing.T) {
+	options := demoOptions()
+	s := g2Down()
+	s.Verdict.NextStep, s.Verdict.Act = "See whether db_g1 is paused.", "heal db_g1"
+	u := &user{t: t, m: start(t, options, s, 80, 24)}
+	u.sees("next: See whether db_g1 is paused.")
+	options.More = func() []Action { return []Action{{Name: "heal db_g2"}, {Name: "heal db_g1"}} }
+	u = &user{t: t, m: start(t, options, s, 80, 24)}
+	u.sees("next: type  :heal db_g1  See whether db_g1 is paused.")
+}
+
 // TestActionsThatComeLater: what can be acted on may be found behind the screen. Until then a key says why nothing comes of it.
 func TestActionsThatComeLater(t *testing.T) {
 	options := demoOptions()

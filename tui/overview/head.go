@@ -75,10 +75,12 @@ func (p painter) next() []string {
 		return []string{p.t.Dim.Render("▸ " + cell.Cut(step, p.Width-2))}
 	}
 	lead := p.t.Bold.Render("▸ next: ")
-	for _, wanted := range p.Snapshot.Verdict.Keys {
-		if key, ok := p.deed(wanted); ok && !p.Past {
+	if act := p.Snapshot.Verdict.Act; act != "" && !p.Past {
+		switch key, line := p.deed(act); {
+		case key != "":
 			lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+key+" ") + " "
-			break
+		case line != "":
+			lead += p.t.Bold.Render("type ") + p.t.Cursor.Render(" "+cell.Clean(line)+" ") + " "
 		}
 	}
 	return cell.Hang(lead, cell.Wrap(step, p.Width-cell.Width(lead), 2))

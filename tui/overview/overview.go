@@ -25,13 +25,13 @@ type Overview struct {
 	chosen  string        // its name
 }
 
-// Deed gives the key that does on this stack what a verdict names by its built-in key; ok is false where nothing does.
-type Deed func(builtin string) (key string, ok bool)
+// Deed gives what does on this stack the act that a verdict names: a key, or a line to type; both are "" where nothing does.
+type Deed func(act string) (key, line string)
 
 // defaultWindow is long enough to see what led to an alert, and short enough to see a fault of seconds.
 const defaultWindow = 5 * time.Minute
 
-// New makes the screen. The next step names only keys that deed knows.
+// New makes the screen. The next step names only what deed knows.
 func New(k keys.Map, deed Deed) screen.Screen {
 	return Overview{deed: deed, keys: k, window: defaultWindow}
 }
