@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"captop/deploy/act"
 	"captop/deploy/demo"
 	"captop/deploy/journal"
@@ -200,6 +202,34 @@ func TestCallerGone(t *testing.T) {
 	}
 	if r := records(t, e)[0]; r.Outcome != journal.Unknown || r.Open() {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestPeerEmptied: db_g1 is emptied while db_g2 is stopped. Starting db_g2 cannot be proven before db_g1 has been restarted,
+// which is said at once, for that is what helps, and one act runs at a time.
+func TestPeerEmptied(t *testing.T) {
+	e := engine(t)
+	if _, err := e.Services[0].Client.Write(t.Context(), "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := do(t, e, stack.Stop, "db_g2"); err != nil {
+		t.Fatal(err)
+	}
+	options, err := redis.ParseURL(e.Nodes[service.G1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = do(t, e, stack.Start, "db_g2")
+	if !errors.Is(err, act.ErrUnproven) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "restart db_g1 next") {
+		t.Errorf("db_g2 is started beside an emptied db_g1: %v", err)
+	}
+	if _, err := do(t, e, stack.Restart, "db_g1"); err != nil {
+		t.Error(err)
 	}
 }
 

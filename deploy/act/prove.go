@@ -11,6 +11,9 @@ import (
 	"captop/service"
 )
 
+// errStuck: an effect that does not show by waiting for it.
+var errStuck = errors.New("waiting does not help")
+
 // prove waits for the effect of a plan and says what shows it.
 func (e *Engine) prove(ctx context.Context, plan Plan, before Sight, step func(string)) (string, error) {
 	gone := plan.Verb == stack.Stop || plan.Verb == stack.Pause || plan.Verb == stack.Cut
@@ -26,20 +29,25 @@ func (e *Engine) prove(ctx context.Context, plan Plan, before Sight, step func(s
 	}
 	ctx, cancel := context.WithTimeout(ctx, proofTime)
 	defer cancel()
-	waiting := ""
 	for good := 0; ; {
-		facts, why := e.evidence(ctx, plan, before, gone, node)
-		if waiting = why; why == "" && ctx.Err() == nil { // else nobody was really asked
+		facts, missing := e.evidence(ctx, plan, before, gone, node)
+		if missing == nil && ctx.Err() == nil { // else nobody was really asked
 			// Behind a balancer each answer is another instance's: all of them are wanted.
 			if good++; good >= e.answersWanted() || !node {
 				return strings.Join(facts, "\n"), nil
 			}
 			continue
 		}
+		if errors.Is(missing, errStuck) {
+			return "", fmt.Errorf("%w: %w", ErrUnproven, missing)
+		}
 		good = 0
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("%w (%s): %w", ErrUnproven, waiting, ended(ctx))
+			if missing != nil {
+				return "", fmt.Errorf("%w (%w): %w", ErrUnproven, missing, ended(ctx))
+			}
+			return "", fmt.Errorf("%w: %w", ErrUnproven, ended(ctx))
 		case <-time.After(pollEvery):
 		}
 	}
@@ -72,18 +80,18 @@ func (e *Engine) answersWanted() int {
 }
 
 // evidence gives what shows that a plan took effect, or what is still missing.
-func (e *Engine) evidence(ctx context.Context, plan Plan, before Sight, gone, node bool) (facts []string, missing string) {
+func (e *Engine) evidence(ctx context.Context, plan Plan, before Sight, gone, node bool) (facts []string, missing error) {
 	parts, err := e.Stack.Parts(ctx)
 	if err != nil {
-		return nil, err.Error()
+		return nil, err
 	}
 	now, err := find(parts, plan.Part)
 	if err != nil {
-		return nil, err.Error()
+		return nil, err
 	}
 	for _, verb := range plan.Orders {
 		if now.State != "" && !Reached(plan.Part, now, verb) {
-			return nil, plan.Part.Instance + " is " + word(now)
+			return nil, errors.New(plan.Part.Instance + " is " + word(now))
 		}
 	}
 	facts = []string{plan.Part.Instance + " is " + word(now)}
@@ -92,12 +100,12 @@ func (e *Engine) evidence(ctx context.Context, plan Plan, before Sight, gone, no
 	}
 	if !gone && now.Health != "" {
 		if now.Health != "healthy" {
-			return nil, plan.Part.Instance + " is " + now.Health
+			return nil, errors.New(plan.Part.Instance + " is " + now.Health)
 		}
 		facts[0] += ", " + now.Health
 	}
 	if !node {
-		return facts, ""
+		return facts, nil
 	}
 	sight := e.Look(ctx)
 	if gone {
@@ -107,7 +115,7 @@ func (e *Engine) evidence(ctx context.Context, plan Plan, before Sight, gone, no
 }
 
 // lost wants no service to reach the node.
-func lost(facts []string, sight Sight, node string) ([]string, string) {
+func lost(facts []string, sight Sight, node string) ([]string, error) {
 	var without []string
 	for _, view := range sight.Views {
 		if view.Err != nil {
@@ -115,7 +123,7 @@ func lost(facts []string, sight Sight, node string) ([]string, string) {
 		}
 		for _, seen := range view.Health.Nodes {
 			if seen.Name == node && seen.Reachable {
-				return nil, view.Service + " still reaches " + node
+				return nil, errors.New(view.Service + " still reaches " + node)
 			}
 		}
 		without = append(without, view.Service)
@@ -123,20 +131,20 @@ func lost(facts []string, sight Sight, node string) ([]string, string) {
 	if len(without) > 0 {
 		facts = append(facts, strings.Join(without, " and ")+" cannot reach "+node)
 	}
-	return facts, ""
+	return facts, nil
 }
 
 // settled wants the node to answer, under a new run id after a restart, and every service to use it.
-func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]string, string) {
+func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]string, error) {
 	name := plan.Part.Service
 	is, was := sight.Nodes[name], before.Nodes[name]
 	if !is.Up {
-		return nil, name + " does not answer: " + is.Why
+		return nil, errors.New(name + " does not answer: " + is.Why)
 	}
 	restarted := plan.Verb == stack.Restart || plan.Verb == stack.Start
 	if restarted && is.RunID != "" {
 		if was.RunID != "" && (strings.HasPrefix(is.RunID, was.RunID) || strings.HasPrefix(was.RunID, is.RunID)) {
-			return nil, fmt.Sprintf("%s still has the run id %.8s", name, is.RunID)
+			return nil, fmt.Errorf("%s still has the run id %.8s", name, is.RunID)
 		}
 		former := was.RunID
 		if former == "" {
@@ -150,14 +158,17 @@ func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]stri
 			continue // it did not answer before either
 		}
 		if why := unsettled(view, name, is.RunID); why != "" {
-			return nil, view.Service + ": " + why
+			if peer := peerOf(name); sight.Nodes[peer].Emptied {
+				return nil, fmt.Errorf("%w: %s cannot settle %s, for %s was %s: restart %s next", errStuck, view.Service, name, peer, service.Emptied, peer)
+			}
+			return nil, errors.New(view.Service + ": " + why)
 		}
 		using = append(using, view.Service)
 	}
 	if len(using) > 0 {
 		facts = append(facts, strings.Join(using, " and ")+" have settled it with its peer and use it")
 	}
-	return facts, ""
+	return facts, nil
 }
 
 // unsettled says why a service is not well with this run of a node yet, "" if it is.

@@ -132,13 +132,16 @@ func (p painter) rejoin(n probes.Node, width int) string {
 		return ""
 	}
 	return show(p, n.Rejoin, func(r probes.Rejoining) string {
-		text := "rejoining for " + cell.Age(p.Now.Sub(r.Since))
+		age := cell.Age(p.Now.Sub(r.Since))
+		if r.Total == 0 && r.Waiting != "" { // the reason first: a card has no room for more
+			return p.t.At(theme.Warning).Render("waits: "+cell.Clean(r.Waiting)) + ", " + age
+		}
+		text := "rejoining for " + age
 		if r.Total > 0 {
 			share := min(float64(r.Done)/float64(r.Total), 1)
 			full := int(share * float64(width))
 			bar := p.t.At(theme.Warning).Render(cell.Run("█", full)) + p.t.Rule.Render(cell.Run("░", width-full))
-			text = bar + fmt.Sprintf(" %d %%, %s of %s keys, ", int(share*100), cell.Count(float64(r.Done)), cell.Count(float64(r.Total))) +
-				cell.Age(p.Now.Sub(r.Since))
+			text = bar + fmt.Sprintf(" %d %%, %s of %s keys, ", int(share*100), cell.Count(float64(r.Done)), cell.Count(float64(r.Total))) + age
 		}
 		return text + p.t.At(theme.Warning).Render(prefixed(", waits: ", cell.Clean(r.Waiting)))
 	})
