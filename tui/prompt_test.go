@@ -243,6 +243,13 @@ func TestNextStepWithoutAKey(t *testing.T) {
 	options.More = func() []Action { return []Action{{Name: "heal db_g2"}, {Name: "heal db_g1"}} }
 	u = &user{t: t, m: start(t, options, s, 80, 24)}
 	u.sees("next: type  :heal db_g1  See whether db_g1 is paused.")
+	m := u.m.(model)
+	for name, how := range map[string]string{"heal db_g1": "type :heal db_g1", "restart db_g2": "press r"} {
+		m.job = &job{action: Action{Name: name}}
+		if got := m.footNotice(); got != name+" goes on; "+how+" to see it." {
+			t.Errorf("while it goes on behind the screen: %q", got)
+		}
+	}
 }
 
 // TestActionsThatComeLater: what can be acted on may be found behind the screen. Until then a key says why nothing comes of it.
