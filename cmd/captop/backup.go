@@ -55,11 +55,11 @@ func newBackupTakeCommand(store *backup.Store, std streams) *cobra.Command {
 		Use:   "take [NODE…]",
 		Short: "back up db_g1, db_g2 or both, and verify",
 		Example: "  captop backup take db_g2\n" +
-			"  captop backup take --every 5m --keep 12 --listen 127.0.0.1:9105",
+			"  captop backup take --every 4m --keep 12 --listen 127.0.0.1:9105",
 	}
 	flags := bind(command.Flags(), screenSettings...)
 	command.Flags().IntVar(&keep, "keep", 0, "afterwards prune as captop backup prune --keep does; 0 removes none")
-	command.Flags().DurationVar(&every, "every", 0, "go on, one backup of each node in this time, such as 5m")
+	command.Flags().DurationVar(&every, "every", 0, "go on, one backup of each node in this time, such as 4m")
 	command.Flags().StringVar(&listen, "listen", "", "with --every: serve /metrics for Prometheus at this address")
 	command.Flags().StringVar(&s3, "s3", "", "also copy each verified backup to this bucket, as captop backup push does")
 	command.RunE = func(cmd *cobra.Command, names []string) error {
@@ -225,8 +225,7 @@ func (m backupMetrics) begin(nodes []backupNode, entries []backup.Entry) {
 	for _, node := range nodes {
 		m.verified.WithLabelValues(node.name).Set(0)
 		m.failures.WithLabelValues(node.name)
-		newest := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Node == node.name && e.Problem == "" && e.Verified != nil })
-		if newest >= 0 {
+		if newest := newestVerified(entries, node.name); newest >= 0 {
 			m.took(entries[newest].Manifest)
 		}
 	}
@@ -246,36 +245,69 @@ func (m backupMetrics) handler() http.Handler {
 
 func newBackupListCommand(store *backup.Store, std streams) *cobra.Command {
 	var asJSON bool
+	var within time.Duration
 	command := &cobra.Command{Use: "list", Short: "list the backups, the newest first", Args: cobra.NoArgs,
+		Example: "  captop backup list --within 10m  # for a health check or cron: 1 where a node has none that young",
 		RunE: func(*cobra.Command, []string) error {
+			if within < 0 {
+				return fmt.Errorf("--within %s: give 0 or more", within)
+			}
 			entries, err := store.List()
 			if err != nil {
 				return err
 			}
 			if asJSON {
-				return json.NewEncoder(std.out).Encode(entries)
+				err = json.NewEncoder(std.out).Encode(entries)
+			} else {
+				err = printBackups(std.out, *store, entries)
 			}
-			if len(entries) == 0 {
-				_, err = fmt.Fprintf(std.out, "there are no backups in %s\n", store.Dir)
+			if err != nil || within == 0 {
 				return err
 			}
-			for _, e := range entries {
-				state := "NOT VERIFIED"
-				switch {
-				case e.Problem != "":
-					state = "PROBLEM: " + e.Problem
-				case e.Verified != nil:
-					state = "verified " + e.Verified.At.UTC().Format("2006-01-02 15:04:05")
-				}
-				if _, err := fmt.Fprintf(std.out, "%-36s %8.1f MB %10d keys  %8s old  %s\n", e.File, float64(e.Content.Bytes)/1e6, e.Content.Keys,
-					cell.Age(store.Now().Sub(e.TakenAt)), state); err != nil {
-					return fmt.Errorf("printing: %w", err)
-				}
-			}
-			return nil
+			return failed(std, fresh(entries, store.Now(), within))
 		}}
 	command.Flags().BoolVar(&asJSON, "json", false, "print the manifests")
+	command.Flags().DurationVar(&within, "within", 0, "fail unless each node has a verified backup that was taken in this time, such as 10m")
 	return command
+}
+
+func printBackups(out io.Writer, store backup.Store, entries []backup.Entry) error {
+	if len(entries) == 0 {
+		_, err := fmt.Fprintf(out, "there are no backups in %s\n", store.Dir)
+		return err
+	}
+	for _, e := range entries {
+		state := "NOT VERIFIED"
+		switch {
+		case e.Problem != "":
+			state = "PROBLEM: " + e.Problem
+		case e.Verified != nil:
+			state = "verified " + e.Verified.At.UTC().Format("2006-01-02 15:04:05")
+		}
+		if _, err := fmt.Fprintf(out, "%-36s %8.1f MB %10d keys  %8s old  %s\n", e.File, float64(e.Content.Bytes)/1e6, e.Content.Keys,
+			cell.Age(store.Now().Sub(e.TakenAt)), state); err != nil {
+			return fmt.Errorf("printing: %w", err)
+		}
+	}
+	return nil
+}
+
+// fresh says which nodes have no verified backup that was taken within that time. entries are the newest first.
+func fresh(entries []backup.Entry, now time.Time, within time.Duration) (stale error) {
+	for _, node := range []string{service.G1, service.G2} {
+		newest := newestVerified(entries, node)
+		if newest < 0 {
+			stale = errors.Join(stale, fmt.Errorf("%s has no verified backup", node))
+		} else if age := now.Sub(entries[newest].TakenAt); age > within {
+			stale = errors.Join(stale, fmt.Errorf("the newest verified backup of %s is %s old, %s are allowed", node, cell.Age(age), cell.Age(within)))
+		}
+	}
+	return stale
+}
+
+// newestVerified is where the newest good backup of a node is among entries, -1 for none.
+func newestVerified(entries []backup.Entry, node string) int {
+	return slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Node == node && e.Problem == "" && e.Verified != nil })
 }
 
 func newBackupVerifyCommand(store *backup.Store, std streams) *cobra.Command {

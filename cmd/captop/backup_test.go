@@ -28,6 +28,7 @@ func TestBackupCommands(t *testing.T) {
 		return out
 	}
 	expect(0, "there are no backups", "list", "--dir", dir)
+	expect(1, "db_g2 has no verified backup", "list", "--within", "10m", "--dir", dir)
 	expect(exitUsage, "there is no backup yet", "verify", "--dir", dir)
 	out := expect(0, "db_g2: verified: db_g2-", append([]string{"take"}, nodes...)...)
 	if !strings.Contains(out, "db_g1: verified: db_g1-") || !strings.Contains(out, "loading it into a scratch redis-server") {
@@ -38,6 +39,9 @@ func TestBackupCommands(t *testing.T) {
 		t.Errorf("the list is\n%s", list)
 	}
 	expect(0, `"sha256":"`, "list", "--json", "--dir", dir)
+	expect(0, "verified 20", "list", "--within", "10m", "--dir", dir)
+	expect(1, "the newest verified backup of db_g1 is ", "list", "--within", "1ns", "--dir", dir)
+	expect(exitUsage, "give 0 or more", "list", "--within", "-1m", "--dir", dir)
 	expect(0, "db_g1-", "verify", "--dir", dir)
 	expect(exitUsage, "there is no such backup", "verify", "db_g9.rdb", "--dir", dir)
 	expect(exitUsage, "give 1 or more", "prune", "--dir", dir)
