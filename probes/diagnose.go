@@ -237,10 +237,10 @@ func serviceFindings(s *Snapshot) []finding {
 			f.sentence, f.next = fmt.Sprintf("captop has not heard from %s yet.", svc.Name), "Wait for the next poll."
 		case Down:
 			f.sentence = fmt.Sprintf("%s is down: nobody answers at %s.", svc.Name, svc.URL)
-			f.next, f.act = "Start it, and read the end of its log for why it stopped. "+svc.Reach.Error, "start "+svc.Name
+			f.next, f.act = "Start it, and read the end of its log for why it stopped. "+svc.Reach.Error, "start "+part(*svc)
 		case Hung:
 			f.sentence = fmt.Sprintf("%s hangs: it has not answered within captop's timeout.", svc.Name)
-			f.next, f.act = "See whether its process runs or is paused; restart it if it stays like this.", "heal "+svc.Name
+			f.next, f.act = "See whether its process runs or is paused; restart it if it stays like this.", "heal "+part(*svc)
 		case Blind:
 			f.severity = Unknown
 			f.sentence = fmt.Sprintf("captop cannot look at %s%s.", svc.Name, why)
@@ -268,6 +268,9 @@ func answering(s *Snapshot) map[service.Mode]int {
 	}
 	return taking
 }
+
+// part is what a stack calls an instance's service: an instance's name has its address or its number.
+func part(svc Service) string { return "app_" + string(svc.Mode) }
 
 func short(name string) string { return strings.TrimPrefix(strings.TrimPrefix(name, "app_"), "db_") }
 

@@ -39,11 +39,25 @@ func breakerFindings(s *Snapshot) []finding {
 			f.situation, f.severity, f.follows = short(svc.Name)+"_breaker_stuck", Critical, ""
 			f.sentence = fmt.Sprintf("%s's breaker before %s has been OPEN for %s, though the node answers: %s holds back from a healthy node.",
 				svc.Name, link.Node, Span(age), svc.Name)
-			f.next, f.act = fmt.Sprintf("Restart %s, and keep its log.", svc.Name), "restart "+svc.Name
+			f.next = fmt.Sprintf("Restart %s, and keep its log.", svc.Name)
+			if alone(s, svc.Mode) { // else the others, which are well, would be restarted too
+				f.act = "restart " + part(svc)
+			}
 		}
 		found = append(found, f)
 	})
 	return found
+}
+
+// alone says whether one instance of the mode is watched, and no more.
+func alone(s *Snapshot, mode service.Mode) bool {
+	count := 0
+	for i := range s.Services {
+		if s.Services[i].Mode == mode {
+			count++
+		}
+	}
+	return count == 1
 }
 
 func eachLink(s *Snapshot, visit func(Service, Link)) {

@@ -48,6 +48,15 @@ func (o Options) hasKey(pressed string) bool {
 	return slices.ContainsFunc(o.actions(), func(a Action) bool { return a.Key == pressed })
 }
 
+// remedy is what to do about a verdict that names an act: see overview.Remedy.
+func (o Options) remedy(k keys.Map, act string) (key, line, fact string) {
+	if o.Remedy != nil {
+		act, fact = o.Remedy(act)
+	}
+	key, line = o.deed(k, act)
+	return key, line, fact
+}
+
 // deed is the key of the action of that name, or else the command that does it, as k has the command line's own key; both
 // are "" where nothing does.
 func (o Options) deed(k keys.Map, name string) (key, line string) {

@@ -243,6 +243,9 @@ func TestNextStepWithoutAKey(t *testing.T) {
 	options.More = func() []Action { return []Action{{Name: "heal db_g2"}, {Name: "heal db_g1"}} }
 	u = &user{t: t, m: start(t, options, s, 80, 24)}
 	u.sees("next: type  :heal db_g1  See whether db_g1 is paused.")
+	options.Remedy = func(string) (better, fact string) { return "restart db_g2", "db_g2 is stopped" }
+	u = &user{t: t, m: start(t, options, s, 80, 24)}
+	u.sees("next: press  r  db_g2 is stopped.")
 	m := u.m.(model)
 	for name, how := range map[string]string{"heal db_g1": "type :heal db_g1", "restart db_g2": "press r"} {
 		m.job = &job{action: Action{Name: name}}

@@ -57,6 +57,10 @@ type Options struct {
 	// completion: "restart app_cp" runs what has that name. It must not block. nil offers nothing more.
 	More func() []Action
 
+	// Remedy gives what helps in the place of an act that a verdict names ("heal db_g1"), as the stack knows its parts, and
+	// how the part is where that says more than the verdict. It must not block. nil: what a verdict names is offered as it is.
+	Remedy func(act string) (better, fact string)
+
 	// Runbook gives the page of that name as Markdown, and Checks its check steps in the order of the page. nil offers
 	// no pages. They must not block for long: pages are files.
 	Runbook func(name string) (page string, err error)

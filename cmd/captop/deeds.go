@@ -97,6 +97,16 @@ func (d *deeds) more() []tui.Action {
 	return all
 }
 
+// remedy is the act that helps in the place of one that a verdict names, as the stack knows its parts.
+func (d *deeds) remedy(proposed string) (better, fact string) {
+	verb, name, _ := strings.Cut(proposed, " ")
+	helps, fact := act.Remedy(*d.parts.Load(), acting.Verb(verb), name)
+	if helps == "" {
+		return "", fact
+	}
+	return string(helps) + " " + name, fact
+}
+
 // action is one verb on one name, as things stand.
 func (d *deeds) action(verb acting.Verb, name string) tui.Action {
 	parts := *d.parts.Load()

@@ -107,6 +107,12 @@ func (f *finder) offer(screen *tui.Options) {
 		}
 		return nil
 	}
+	screen.Remedy = func(act string) (better, fact string) {
+		if d := f.found.Load(); d != nil {
+			return d.remedy(act)
+		}
+		return act, ""
+	}
 }
 
 // goOn looks until something is found, says what comes of it, and then tells what is done to it.
@@ -162,7 +168,7 @@ func demoActs(ctx, screenCtx context.Context, on *demo.Stack, targets probes.Tar
 	if err := d.look(ctx); err != nil {
 		return nil, err
 	}
-	screen.Actions, screen.More = d.offered, d.more
+	screen.Actions, screen.More, screen.Remedy = d.offered, d.more, d.remedy
 	go d.follow(screenCtx)
 	return d.engine.Wait, nil
 }

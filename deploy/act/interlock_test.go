@@ -157,3 +157,28 @@ func TestGerund(t *testing.T) {
 		}
 	}
 }
+
+// TestRemedy: what a stack knows of a part decides what helps it, whatever it looks like from outside.
+func TestRemedy(t *testing.T) {
+	for _, c := range []struct {
+		part   stack.Part
+		verb   stack.Verb
+		better stack.Verb
+		fact   string
+	}{
+		{stack.Part{State: stack.Running}, stack.Heal, "", ""},
+		{stack.Part{State: stack.Running}, stack.Restart, stack.Restart, ""},
+		{stack.Part{State: stack.Running, Cut: true}, stack.Heal, stack.Heal, "app_cp_2 is running and cut off"},
+		{stack.Part{State: stack.Paused}, stack.Restart, stack.Heal, "app_cp_2 is paused"},
+		{stack.Part{State: stack.Stopped}, stack.Heal, stack.Start, "app_cp_2 is stopped"},
+		{stack.Part{State: stack.Stopped}, stack.Restart, stack.Restart, ""},
+		{stack.Part{State: stack.Stopped}, stack.Start, stack.Start, ""},
+		{stack.Part{}, stack.Heal, stack.Heal, ""}, // a stack of commands cannot tell
+	} {
+		c.part.Service, c.part.Instance = "app_cp", "app_cp_2"
+		parts := []stack.Part{{Service: "app_cp", Instance: "app_cp_1", State: stack.Running}, c.part, {Service: "db_g1", Instance: "db_g1", State: stack.Stopped}}
+		if better, fact := Remedy(parts, c.verb, "app_cp"); better != c.better || fact != c.fact {
+			t.Errorf("%+v, %s proposed: %q %q, want %q %q", c.part, c.verb, better, fact, c.better, c.fact)
+		}
+	}
+}

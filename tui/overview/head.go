@@ -76,11 +76,15 @@ func (p painter) next() []string {
 	}
 	lead := p.t.Bold.Render("▸ next: ")
 	if act := p.Snapshot.Verdict.Act; act != "" && !p.Past {
-		switch key, line := p.deed(act); {
+		key, line, fact := p.remedy(act)
+		switch {
 		case key != "":
 			lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+key+" ") + " "
 		case line != "":
 			lead += p.t.Bold.Render("type ") + p.t.Cursor.Render(" "+cell.Clean(line)+" ") + " "
+		}
+		if fact != "" {
+			step = cell.Clean(fact) + "."
 		}
 	}
 	return cell.Hang(lead, cell.Wrap(step, p.Width-cell.Width(lead), 2))

@@ -16,7 +16,7 @@ import (
 
 // Overview is the first screen.
 type Overview struct {
-	deed    Deed
+	remedy  Remedy
 	keys    keys.Map
 	window  time.Duration // of the charts
 	cursor  time.Time     // whose values the charts read; zero: the newest
@@ -25,15 +25,16 @@ type Overview struct {
 	chosen  string        // its name
 }
 
-// Deed gives what does on this stack the act that a verdict names: a key, or a line to type; both are "" where nothing does.
-type Deed func(act string) (key, line string)
+// Remedy gives what helps on this stack where a verdict names an act: a key, or a line to type; both are "" where nothing
+// does. fact is how the part is, where the stack knows more than the verdict; it stands in the place of the next step.
+type Remedy func(act string) (key, line, fact string)
 
 // defaultWindow is long enough to see what led to an alert, and short enough to see a fault of seconds.
 const defaultWindow = 5 * time.Minute
 
-// New makes the screen. The next step names only what deed knows.
-func New(k keys.Map, deed Deed) screen.Screen {
-	return Overview{deed: deed, keys: k, window: defaultWindow}
+// New makes the screen. The next step names only what remedy knows.
+func New(k keys.Map, remedy Remedy) screen.Screen {
+	return Overview{remedy: remedy, keys: k, window: defaultWindow}
 }
 
 // Name gives overview.
