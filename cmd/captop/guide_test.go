@@ -102,7 +102,7 @@ func TestGuide(t *testing.T) {
 	r.types(t, "docker-compose --profile monitoring up -d prometheus alertmanager ops")
 	r.types(t, "docker-compose --profile backup up -d backup")
 	r.sh(t, "docker-compose run --rm -T captop wait 'count(up) == 6' --timeout 60s")
-	r.sh(t, "for i in $(seq 100); do docker ps --filter health=healthy | grep "+r.project+"_backup && exit; sleep 1; done; exit 1")
+	r.sh(t, "for i in $(seq 200); do docker ps --filter health=healthy | grep "+r.project+"_backup && exit; sleep 1; done; exit 1")
 	r.monitored(t)
 
 	r.sh(t, "docker-compose kill db_g2")
