@@ -55,8 +55,10 @@ func (s *Store) sweep(ctx context.Context, which side) {
 	waiting := ""
 	var emptied emptiedError
 	switch {
-	case errors.As(err, &emptied):
+	case errors.As(err, &emptied) && emptied.node == s.nodes[which].Name():
 		waiting = service.Emptied
+	case errors.As(err, &emptied): // its peer was: that is restarted first
+		waiting = emptied.Error()
 	case errors.Is(err, errLeased), errors.Is(err, errSwept):
 	case err != nil:
 		waiting = err.Error()
@@ -111,10 +113,20 @@ func (s *Store) trySweep(ctx context.Context, which side) error {
 		return err
 	}
 	s.config.Logger.Info("REJOIN_BEGIN", "node", s.nodes[which].Name(), "run_id", w.inc().RunID)
-	if err := w.settleAll(ctx); err != nil {
-		return err
+	err := w.settleAll(ctx)
+	if err == nil {
+		err = s.bounded(ctx, w.declareSettled)
 	}
-	return s.bounded(ctx, w.declareSettled)
+	if err != nil {
+		w.release(ctx)
+	}
+	return err
+}
+
+// release lets go of the lease, so that the next try, of whichever instance, does not wait for its end. A lease that stays
+// costs that time and nothing else.
+func (w *sweeping) release(ctx context.Context) {
+	_ = w.store.bounded(context.WithoutCancel(ctx), func(ctx context.Context) error { return w.run(ctx, "report", nil, "0 0", 1) })
 }
 
 // inc is the run of the node that is swept.

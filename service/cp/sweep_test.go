@@ -157,6 +157,35 @@ func TestEmptiedBesideAWrite(t *testing.T) {
 	}
 }
 
+// TestRestartedBesideAnEmptiedPeer: a node that restarts beside an emptied one waits for that one, is not called emptied
+// itself, and does not keep the lease of a sweep that came to nothing.
+func TestRestartedBesideAnEmptiedPeer(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	eventually(t, "settling", func() error { return wellSettled(s) })
+	mustWrite(t, s, "k", "v")
+	emptied(t, s, tail, g1)
+	g2.Restart()
+	eventually(t, "noticing that db_g2 has restarted", func() error {
+		if !s.unsettled(head) {
+			return errors.New("it is settled")
+		}
+		return nil
+	})
+	s.sweep(t.Context(), head) // as it does before it has noticed what db_g1 has lost
+	if err := waitsFor(s, service.G2, emptiedError{service.G1}.Error()); err != nil {
+		t.Error(err)
+	}
+	if left, err := g2.Ask("PTTL", s.sweepLease()); err != nil || left != int64(-2) && left != int64(0) && left != int64(1) {
+		t.Errorf("the lease lasts for %v ms more (%v)", left, err)
+	}
+	g1.Restart()
+	eventually(t, "settling", func() error { return wellSettled(s) })
+	if got, err := read(s, "k", service.G1); err != nil || got.Value != "v" {
+		t.Errorf("k was read as %q (%v)", got.Value, err)
+	}
+}
+
 // waitsFor says of a node whose rejoin does not wait for that reason.
 func waitsFor(s *Store, name, reason string) error {
 	for _, n := range s.Nodes() {
