@@ -11,8 +11,12 @@ import (
 	"captop/service"
 )
 
-// errStuck: an effect that does not show by waiting for it.
-var errStuck = errors.New("waiting does not help")
+var (
+	// errStuck: an effect that does not show by waiting for it.
+	errStuck = errors.New("waiting does not help")
+	// errSettling: a service has not settled the node with its peer yet.
+	errSettling = errors.New("is settling it")
+)
 
 // prove waits for the effect of a plan and says what shows it.
 func (e *Engine) prove(ctx context.Context, plan Plan, before Sight, step func(string)) (string, error) {
@@ -157,11 +161,11 @@ func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]stri
 		if view.Err != nil && i < len(before.Views) && before.Views[i].Err != nil {
 			continue // it did not answer before either
 		}
-		if why := unsettled(view, name, is.RunID); why != "" {
-			if peer := peerOf(name); sight.Nodes[peer].Emptied {
+		if err := unsettled(view, name, is.RunID); err != nil {
+			if peer := peerOf(name); sight.Nodes[peer].Emptied && errors.Is(err, errSettling) {
 				return nil, fmt.Errorf("%w: %s cannot settle %s, for %s was %s: restart %s next", errStuck, view.Service, name, peer, service.Emptied, peer)
 			}
-			return nil, errors.New(view.Service + ": " + why)
+			return nil, fmt.Errorf("%s %w", view.Service, err)
 		}
 		using = append(using, view.Service)
 	}
@@ -171,10 +175,10 @@ func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]stri
 	return facts, nil
 }
 
-// unsettled says why a service is not well with this run of a node yet, "" if it is.
-func unsettled(view View, node, run string) string {
+// unsettled says why a service is not well with this run of a node yet.
+func unsettled(view View, node, run string) error {
 	if view.Err != nil {
-		return brief(view.Err)
+		return fmt.Errorf("does not say: %s", brief(view.Err))
 	}
 	known := run == ""
 	for _, n := range view.Health.Nodes {
@@ -183,17 +187,17 @@ func unsettled(view View, node, run string) string {
 		}
 		switch {
 		case !n.Reachable:
-			return "cannot reach " + n.Name
+			return fmt.Errorf("cannot reach %s", n.Name)
 		case n.Rejoin.Active:
-			return fmt.Sprintf("has settled %d of %d keys of %s", n.Rejoin.Done, n.Rejoin.Total, n.Name)
+			return fmt.Errorf("%w: %d of %d keys of %s so far", errSettling, n.Rejoin.Done, n.Rejoin.Total, n.Name)
 		case n.Breaker != service.BreakerClosed.String():
-			return "its breaker before " + n.Name + " is " + n.Breaker
+			return fmt.Errorf("has a breaker before %s that is %s", n.Name, n.Breaker)
 		case n.RunID != "" && (strings.HasPrefix(run, n.RunID) || strings.HasPrefix(n.RunID, run)):
 			known = true
 		}
 	}
 	if !known {
-		return "still knows the former run only"
+		return errors.New("still knows the former run only")
 	}
-	return ""
+	return nil
 }
