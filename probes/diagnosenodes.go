@@ -194,10 +194,7 @@ func (o outage) effects() string {
 	if len(affected) == 0 {
 		return "no service reports on it"
 	}
-	peer := service.G1
-	if o.node.Name == service.G1 {
-		peer = service.G2
-	}
+	peer := service.Peer(o.node.Name)
 	text, modes := "", map[service.Mode]bool{}
 	for _, svc := range affected {
 		if modes[svc.Mode] {

@@ -27,6 +27,14 @@ const (
 	G2 = "db_g2"
 )
 
+// Peer is the name of the other node.
+func Peer(node string) string {
+	if node == G1 {
+		return G2
+	}
+	return G1
+}
+
 // Limits of what can be written.
 const (
 	MaxKeyBytes   = 512

@@ -49,25 +49,26 @@ func (o Options) hasKey(pressed string) bool {
 }
 
 // remedy is what to do about a verdict that names an act: see overview.Remedy.
-func (o Options) remedy(k keys.Map, act string) (key, line, fact string) {
-	if o.Remedy != nil {
-		act, fact = o.Remedy(act)
+func (o Options) remedy(k keys.Map, act string) (how, input, fact string) {
+	if o.Remedy == nil {
+		return "", "", ""
 	}
-	key, line = o.deed(k, act)
-	return key, line, fact
+	if act, fact = o.Remedy(act); act == "" {
+		return "", "", fact
+	}
+	how, input = o.deed(k, act)
+	return how, input, fact
 }
 
-// deed is the key of the action of that name, or else the command that does it, as k has the command line's own key; both
-// are "" where nothing does.
-func (o Options) deed(k keys.Map, name string) (key, line string) {
-	named := func(a Action) bool { return a.Name == name }
-	if actions := o.actions(); slices.ContainsFunc(actions, named) {
-		return actions[slices.IndexFunc(actions, named)].Key, ""
+// deed says how the act of that name is done: "press" its key, or "type" its line, which begins with the command line's own
+// key as k has it.
+func (o Options) deed(k keys.Map, name string) (how, input string) {
+	for _, action := range o.actions() {
+		if action.Name == name {
+			return "press", action.Key
+		}
 	}
-	if o.More != nil && slices.ContainsFunc(o.More(), named) {
-		return "", k.Command.Help().Key + name
-	}
-	return "", ""
+	return "type", k.Command.Help().Key + name
 }
 
 // checkKeys refuses actions that could never be pressed, and keymaps in which a screen's key hides another.

@@ -61,6 +61,7 @@ func demoOptions() Options {
 		Write: func(context.Context, service.Mode, string, string) (service.Written, error) {
 			return service.Written{Key: "user:7", Version: "42", Nodes: []string{"db_g1", "db_g2"}, Outcome: service.Applied}, nil
 		},
+		Remedy:  func(act string) (better, fact string) { return act, "" },
 		Actions: offered(act("r", "restart db_g2", ConfirmAsk), act("c", "cut db_g2", ConfirmNone), act("p", "pause db_g2", ConfirmNone), act("h", "heal db_g2", ConfirmNone))}
 }
 

@@ -439,14 +439,8 @@ func (m model) footNotice() string {
 	case m.notice != "" && m.now.Before(m.noticeUntil):
 		return m.notice
 	case m.job != nil && !m.job.done():
-		name := m.job.action.Name
-		switch key, line := m.options.deed(m.keys, name); {
-		case key != "":
-			return name + " goes on; press " + key + " to see it."
-		case line != "":
-			return name + " goes on; type " + line + " to see it."
-		}
-		return name + " goes on."
+		how, input := m.options.deed(m.keys, m.job.action.Name)
+		return m.job.action.Name + " goes on; " + how + " " + input + " to see it."
 	}
 	return ""
 }

@@ -9,7 +9,7 @@ import (
 func TestPlayback(t *testing.T) {
 	speed, paused := 1.0, false
 	options := demoOptions()
-	options.Actions, options.Write = nil, nil
+	options.Actions, options.Write, options.Remedy = nil, nil, nil
 	options.Playback = &Playback{
 		Pause: func() { paused = !paused },
 		Scale: func(factor float64) { speed *= factor },

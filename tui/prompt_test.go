@@ -236,11 +236,12 @@ func TestJournalKeepsWhatWasDone(t *testing.T) {
 // TestNextStepWithoutAKey: the keys act on db_g2. What helps another part is a line to type, where this stack can do it.
 func TestNextStepWithoutAKey(t *testing.T) {
 	options := demoOptions()
+	options.Remedy = nil
 	s := g2Down()
 	s.Verdict.NextStep, s.Verdict.Act = "See whether db_g1 is paused.", "heal db_g1"
 	u := &user{t: t, m: start(t, options, s, 80, 24)}
 	u.sees("next: See whether db_g1 is paused.")
-	options.More = func() []Action { return []Action{{Name: "heal db_g2"}, {Name: "heal db_g1"}} }
+	options.Remedy = func(act string) (better, fact string) { return act, "" }
 	u = &user{t: t, m: start(t, options, s, 80, 24)}
 	u.sees("next: type  :heal db_g1  See whether db_g1 is paused.")
 	options.Remedy = func(string) (better, fact string) { return "restart db_g2", "db_g2 is stopped" }
@@ -261,6 +262,12 @@ func TestActionsThatComeLater(t *testing.T) {
 	all, why := options.actions(), error(errors.New("captop is still looking"))
 	var found []Action
 	options.Actions = func() ([]Action, error) { return found, why }
+	options.Remedy = func(act string) (better, fact string) {
+		if found == nil {
+			return "", ""
+		}
+		return act, ""
+	}
 	u := &user{t: t, m: start(t, options, g2Down(), 80, 24)}
 	u.press("r")
 	u.sees("No restart: captop is still looking")

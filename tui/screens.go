@@ -15,7 +15,7 @@ import (
 // screens are all the screens, in the order of their tabs; the first one is shown first.
 func screens(o Options, k keys.Map) []screen.Screen {
 	return []screen.Screen{
-		overview.New(k, func(act string) (key, line, fact string) { return o.remedy(k, act) }),
+		overview.New(k, func(act string) (how, input, fact string) { return o.remedy(k, act) }),
 		alertview.New(k, alertview.Options{Runbook: o.Runbook, Checks: o.Checks, Query: o.Query, Acknowledge: o.Acknowledge,
 			Unacknowledge: o.Unacknowledge, Silence: o.Silence, Unsilence: o.Unsilence}),
 		nodeview.New(k, o.Inspect),

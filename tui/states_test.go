@@ -16,7 +16,7 @@ func TestGoldenStates(t *testing.T) {
 		change   func(*Options)
 	}{
 		"past":     {g2Down, []string{"{", "{"}, nil},
-		"replay":   {replayed, nil, func(o *Options) { o.Actions, o.Write = nil, nil }},
+		"replay":   {replayed, nil, func(o *Options) { o.Actions, o.Write, o.Remedy = nil, nil, nil }},
 		"source":   {fromPrometheus, nil, nil},
 		"cursor":   {fuses, []string{"left", "shift+left"}, nil},
 		"window":   {fuses, []string{":", "window 15m", "enter"}, nil},

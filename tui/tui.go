@@ -57,8 +57,8 @@ type Options struct {
 	// completion: "restart app_cp" runs what has that name. It must not block. nil offers nothing more.
 	More func() []Action
 
-	// Remedy gives what helps in the place of an act that a verdict names ("heal db_g1"), as the stack knows its parts, and
-	// how the part is where that says more than the verdict. It must not block. nil: what a verdict names is offered as it is.
+	// Remedy gives which of Actions and More helps where a verdict names an act ("heal db_g1"), as the stack knows its parts,
+	// "" for none, and how the part is where that says more than the verdict. It must not block. nil: no act is offered.
 	Remedy func(act string) (better, fact string)
 
 	// Runbook gives the page of that name as Markdown, and Checks its check steps in the order of the page. nil offers

@@ -225,8 +225,8 @@ func (m backupMetrics) begin(nodes []backupNode, entries []backup.Entry) {
 	for _, node := range nodes {
 		m.verified.WithLabelValues(node.name).Set(0)
 		m.failures.WithLabelValues(node.name)
-		if newest := newestVerified(entries, node.name); newest >= 0 {
-			m.took(entries[newest].Manifest)
+		if newest, ok := backup.NewestVerified(entries, node.name); ok {
+			m.took(newest)
 		}
 	}
 }
@@ -295,19 +295,14 @@ func printBackups(out io.Writer, store backup.Store, entries []backup.Entry) err
 // fresh says which nodes have no verified backup that was taken within that time. entries are the newest first.
 func fresh(entries []backup.Entry, now time.Time, within time.Duration) (stale error) {
 	for _, node := range []string{service.G1, service.G2} {
-		newest := newestVerified(entries, node)
-		if newest < 0 {
+		newest, ok := backup.NewestVerified(entries, node)
+		if !ok {
 			stale = errors.Join(stale, fmt.Errorf("%s has no verified backup", node))
-		} else if age := now.Sub(entries[newest].TakenAt); age > within {
+		} else if age := now.Sub(newest.TakenAt); age > within {
 			stale = errors.Join(stale, fmt.Errorf("the newest verified backup of %s is %s old, %s are allowed", node, cell.Age(age), cell.Age(within)))
 		}
 	}
 	return stale
-}
-
-// newestVerified is where the newest good backup of a node is among entries, -1 for none.
-func newestVerified(entries []backup.Entry, node string) int {
-	return slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Node == node && e.Problem == "" && e.Verified != nil })
 }
 
 func newBackupVerifyCommand(store *backup.Store, std streams) *cobra.Command {

@@ -111,7 +111,7 @@ func (f *finder) offer(screen *tui.Options) {
 		if d := f.found.Load(); d != nil {
 			return d.remedy(act)
 		}
-		return act, ""
+		return "", ""
 	}
 }
 

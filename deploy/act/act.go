@@ -251,12 +251,23 @@ func word(part stack.Part) string {
 	return string(part.State)
 }
 
-// remedy is what brings a part back.
-func remedy(part stack.Part) string {
+// mends is the verb that brings a part back; "" where the stack sees nothing wrong with it.
+func mends(part stack.Part) stack.Verb {
 	switch {
 	case part.State == stack.Stopped:
-		return "captop start " + part.Instance + " starts it"
+		return stack.Start
 	case part.State == stack.Paused || part.Cut:
+		return stack.Heal
+	}
+	return ""
+}
+
+// remedy is what brings a part back, in words.
+func remedy(part stack.Part) string {
+	switch mends(part) {
+	case stack.Start:
+		return "captop start " + part.Instance + " starts it"
+	case stack.Heal:
 		return "captop heal " + part.Instance + " brings it back"
 	}
 	return "nothing more is to be done"

@@ -64,7 +64,7 @@ func stateRefusal(part stack.Part, verb stack.Verb) error {
 // nodeRefusal keeps a node that serves from being taken away while its peer could not stand in for it.
 func nodeRefusal(parts []stack.Part, sight Sight, verb stack.Verb, part stack.Part) error {
 	node := sight.Nodes[part.Service]
-	peer := peerOf(part.Service)
+	peer := service.Peer(part.Service)
 	if node.Saving != "" && verb != stack.Cut {
 		return refuse("%s is saving (%s); wait until that is done", part.Service, node.Saving)
 	}
@@ -91,13 +91,6 @@ func nodeRefusal(parts []stack.Part, sight Sight, verb stack.Verb, part stack.Pa
 		return refuse("%s; wait until that is done", node.Settling)
 	}
 	return nil
-}
-
-func peerOf(node string) string {
-	if node == service.G1 {
-		return service.G2
-	}
-	return service.G1
 }
 
 // lastRefusal keeps the last instance of a service that is well from being taken away. Where there is one only, a restart

@@ -92,22 +92,22 @@ func Names(parts []stack.Part) []string {
 
 // Remedy is what helps the part in the place of verb, which somebody proposes who sees it from outside only: what is stopped
 // wants a start, what is paused or cut off is healed, and what is none of that is not. fact is how the part is, where that
-// answers what the other could not know. "" for both: as far as the stack can tell there is nothing to be done.
+// answers what the other could not know. "" for both: as far as the stack can tell there is nothing to be done, or no such part.
 func Remedy(parts []stack.Part, verb stack.Verb, service string) (better stack.Verb, fact string) {
-	of := slices.DeleteFunc(slices.Clone(parts), func(part stack.Part) bool { return part.Service != service })
-	for _, part := range of {
-		switch {
-		case part.State == "":
+	found := false
+	for _, part := range parts {
+		if part.Service != service {
+			continue
+		}
+		found = true
+		switch helps := mends(part); {
+		case part.State == "", helps == stack.Start && verb != stack.Heal:
 			return verb, ""
-		case part.State == stack.Paused, part.Cut && part.State == stack.Running:
-			return stack.Heal, part.Instance + " is " + word(part)
-		case part.State == stack.Stopped && verb == stack.Heal:
-			return stack.Start, part.Instance + " is " + word(part)
-		case part.State == stack.Stopped:
-			return verb, ""
+		case helps != "":
+			return helps, part.Instance + " is " + word(part)
 		}
 	}
-	if verb == stack.Restart {
+	if found && verb == stack.Restart {
 		return verb, ""
 	}
 	return "", ""

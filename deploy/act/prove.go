@@ -162,7 +162,7 @@ func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]stri
 			continue // it did not answer before either
 		}
 		if err := unsettled(view, name, is.RunID); err != nil {
-			if peer := peerOf(name); sight.Nodes[peer].Emptied && errors.Is(err, errSettling) {
+			if peer := service.Peer(name); sight.Nodes[peer].Emptied && errors.Is(err, errSettling) {
 				return nil, fmt.Errorf("%w: %s cannot settle %s, for %s was %s: restart %s next", errStuck, view.Service, name, peer, service.Emptied, peer)
 			}
 			return nil, fmt.Errorf("%s %w", view.Service, err)

@@ -39,6 +39,16 @@ func (s Store) List() ([]Entry, error) {
 	return entries, nil
 }
 
+// NewestVerified gives the newest backup of a node that counts, of entries as List gives them.
+func NewestVerified(entries []Entry, node string) (newest Manifest, ok bool) {
+	for _, e := range entries {
+		if e.Node == node && e.Problem == "" && e.Verified != nil {
+			return e.Manifest, true
+		}
+	}
+	return Manifest{}, false
+}
+
 func (s Store) has(file string) bool {
 	_, err := os.Stat(filepath.Join(s.Dir, file))
 	return err == nil

@@ -13,6 +13,7 @@ import (
 	"captop/deploy/backup"
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
+	"captop/service"
 )
 
 // check looks at the nodes before anything is done to them, and refuses with every reason that there is.
@@ -46,7 +47,7 @@ func (r *Restorer) check(ctx context.Context, record *Record) error {
 		}
 	}
 	if !record.Both {
-		if why := r.checkPeer(ctx, peerOf(record.Nodes[0].Name)); why != "" {
+		if why := r.checkPeer(ctx, service.Peer(record.Nodes[0].Name)); why != "" {
 			add("%s", why)
 		}
 	}
@@ -177,7 +178,7 @@ func (r *Restorer) describe(record *Record) (Plan, error) {
 		return nil
 	}
 	if n := record.Nodes[0]; !record.Both && n.RunBefore != "" {
-		add("hold writes at %s (CLIENT PAUSE %d WRITE) and carry to %s what app_ap has not brought there yet", n.Name, holdFor.Milliseconds(), peerOf(n.Name))
+		add("hold writes at %s (CLIENT PAUSE %d WRITE) and carry to %s what app_ap has not brought there yet", n.Name, holdFor.Milliseconds(), service.Peer(n.Name))
 	}
 	if err := commands(stack.Stop); err != nil {
 		return p, err
@@ -190,7 +191,7 @@ func (r *Restorer) describe(record *Record) (Plan, error) {
 		case record.Kind == Undo && n.Source == "":
 			add("leave the data of %s: it was not replaced", n.Name)
 		case n.Source == "":
-			add("empty %s, of which there is no backup: it takes what %s holds", n.Name, peerOf(n.Name))
+			add("empty %s, of which there is no backup: it takes what %s holds", n.Name, service.Peer(n.Name))
 		case record.Kind == Undo:
 			add("make the safety copy %s its data folder again", n.Source)
 		default:
@@ -198,7 +199,7 @@ func (r *Restorer) describe(record *Record) (Plan, error) {
 		}
 		if n.RunBefore == "" && record.Kind == Restore && !record.Both {
 			warn("%s does not run. If its disk is good, start it instead: what it took last for app_ap and had not carried to %s would be lost (the safety copy keeps it)",
-				n.Name, peerOf(n.Name))
+				n.Name, service.Peer(n.Name))
 		}
 	}
 	if err := commands(stack.Start); err != nil {
@@ -219,7 +220,7 @@ func (r *Restorer) describe(record *Record) (Plan, error) {
 		warn("until both are settled nothing is answered")
 	} else {
 		warn("%s ends up with what %s holds: values that were written after the backup stay as they are; to go back in time, restore both with --both",
-			record.Nodes[0].Name, peerOf(record.Nodes[0].Name))
+			record.Nodes[0].Name, service.Peer(record.Nodes[0].Name))
 	}
 	return p, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
+	"captop/service"
 )
 
 // start starts a node and waits until it has loaded its data.
@@ -142,7 +143,7 @@ func (r *Restorer) modes(ctx context.Context, record *Record, n *Node) (settling
 		}
 		return s, nil
 	}
-	other, err := dbnode.Connect(r.URLs[peerOf(n.Name)])
+	other, err := dbnode.Connect(r.URLs[service.Peer(n.Name)])
 	if err != nil {
 		return settling{}, err
 	}

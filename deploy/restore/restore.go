@@ -69,14 +69,6 @@ type Plan struct {
 // nodes are both nodes' names.
 var nodes = []string{service.G1, service.G2}
 
-// peerOf is the other node.
-func peerOf(name string) string {
-	if name == service.G1 {
-		return service.G2
-	}
-	return service.G1
-}
-
 // say tells what a step does.
 func (r *Restorer) say(step Step, format string, args ...any) {
 	r.Tell(Progress{Step: step, Text: fmt.Sprintf(format, args...)})
@@ -147,11 +139,8 @@ func (r *Record) brokenOff() error {
 // choose finds the backup of a node: the one named, or the newest verified one.
 func choose(entries []backup.Entry, node, file string) (backup.Manifest, bool, error) {
 	if file == "" {
-		at := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.Node == node && e.Problem == "" && e.Verified != nil })
-		if at < 0 {
-			return backup.Manifest{}, false, nil
-		}
-		return entries[at].Manifest, true, nil
+		newest, ok := backup.NewestVerified(entries, node)
+		return newest, ok, nil
 	}
 	at := slices.IndexFunc(entries, func(e backup.Entry) bool { return e.File == file })
 	switch {
@@ -188,7 +177,7 @@ func (r *Restorer) verify(ctx context.Context, record *Record, n *Node, m backup
 
 // samePast refuses a backup that holds what the other node never had.
 func (r *Restorer) samePast(ctx context.Context, n *Node, loaded *redis.Client) error {
-	peer := peerOf(n.Name)
+	peer := service.Peer(n.Name)
 	other, err := dbnode.Connect(r.URLs[peer])
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 
 	"captop/deploy/dbnode"
 	"captop/deploy/stack"
+	"captop/service"
 	"captop/service/ap"
 )
 
@@ -167,7 +168,7 @@ func (r *Restorer) carryOver(ctx context.Context, record *Record, n *Node) error
 	if err != nil || record.Both || part.State == stack.Stopped {
 		return err
 	}
-	peer := peerOf(n.Name)
+	peer := service.Peer(n.Name)
 	if why := r.checkPeer(ctx, peer); why != "" {
 		return fmt.Errorf("%w: %s", ErrRefused, why)
 	}

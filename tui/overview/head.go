@@ -76,12 +76,9 @@ func (p painter) next() []string {
 	}
 	lead := p.t.Bold.Render("▸ next: ")
 	if act := p.Snapshot.Verdict.Act; act != "" && !p.Past {
-		key, line, fact := p.remedy(act)
-		switch {
-		case key != "":
-			lead += p.t.Bold.Render("press ") + p.t.Cursor.Render(" "+key+" ") + " "
-		case line != "":
-			lead += p.t.Bold.Render("type ") + p.t.Cursor.Render(" "+cell.Clean(line)+" ") + " "
+		how, input, fact := p.remedy(act)
+		if how != "" {
+			lead += p.t.Bold.Render(how+" ") + p.t.Cursor.Render(" "+cell.Clean(input)+" ") + " "
 		}
 		if fact != "" {
 			step = cell.Clean(fact) + "."

@@ -25,9 +25,9 @@ type Overview struct {
 	chosen  string        // its name
 }
 
-// Remedy gives what helps on this stack where a verdict names an act: a key, or a line to type; both are "" where nothing
-// does. fact is how the part is, where the stack knows more than the verdict; it stands in the place of the next step.
-type Remedy func(act string) (key, line, fact string)
+// Remedy gives what helps on this stack where a verdict names an act: how is "press" or "type", input the key or the line;
+// both are "" where nothing does. fact is how the part is, where the stack knows more than the verdict; it stands in the place of the next step.
+type Remedy func(act string) (how, input, fact string)
 
 // defaultWindow is long enough to see what led to an alert, and short enough to see a fault of seconds.
 const defaultWindow = 5 * time.Minute
