@@ -41,12 +41,13 @@ func newGroupTrial(t *testing.T, seed uint64, urls func(instance int) [2]string)
 func openGroups(t *testing.T, urls [2]string) (service.Store, func(key string) *Store) {
 	nodes := openNodes(t, urls[0], urls[1])
 	if !nodes[0].Clustered() {
-		s := openOver(t, nodes[0], nodes[1], nil)
+		s := openOver(t, nodes[0], nodes[1], nil, nil)
 		return s, func(string) *Store { return s }
 	}
 	var parts [layout.Buckets]*Store
+	turns := NewTurns()
 	s, err := sharded.Open([2]func() service.NodeState{nodes[0].State, nodes[1].State}, func(b int) (service.Store, error) {
-		parts[b] = openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b})
+		parts[b] = openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, turns)
 		return parts[b], nil
 	})
 	if err != nil {

@@ -27,6 +27,7 @@ import (
 type Config struct {
 	G1, G2   *node.Node
 	Buckets  []int         // the only ones to serve, where the nodes are those of a bucket; nil for all
+	Turns    *Turns        // shared by the stores of an instance; nil where it has one
 	Timeout  time.Duration // NETWORK_TIMEOUT_SEC: after this a write in flight is anybody's to resolve
 	Instance string
 	Now      func() time.Time
@@ -56,6 +57,10 @@ func Open(config Config) (*Store, error) {
 	} else {
 		looks *= 2 // there are 64 stores then
 	}
+	turns := config.Turns
+	if turns == nil {
+		turns = NewTurns()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Store{config: config, nodes: [2]*node.Node{head: config.G2, tail: config.G1}, marks: newMarks(layout.CPBatches), stop: cancel}
 	if b, ok := s.lone(); ok {
@@ -64,9 +69,9 @@ func Open(config Config) (*Store, error) {
 	s.lanes = [2]lanes{newLanes(s.marks), newLanes(s.marks)}
 	s.watch.start(config.Now())
 	for _, which := range []side{tail, head} {
-		s.done.Go(func() { every(ctx, looks, func(ctx context.Context) { s.lookAt(ctx, which) }) })
+		s.done.Go(func() { every(ctx, looks, turns.looks, func(ctx context.Context) { s.lookAt(ctx, which) }) })
 	}
-	s.done.Go(func() { every(ctx, looks, s.sweepNodes) })
+	s.done.Go(func() { every(ctx, looks, turns.sweeps, s.sweepNodes) })
 	s.done.Go(func() { s.clearMarks(ctx) })
 	return s, nil
 }

@@ -22,7 +22,7 @@ const requestTime = 500 * time.Millisecond
 func openStore(t testing.TB, g1, g2 string) *Store {
 	t.Helper()
 	nodes := openNodes(t, g1, g2)
-	return openOver(t, nodes[0], nodes[1], nil)
+	return openOver(t, nodes[0], nodes[1], nil, nil)
 }
 
 func openNodes(t testing.TB, g1, g2 string) []*node.Node {
@@ -42,9 +42,9 @@ func openNodes(t testing.TB, g1, g2 string) []*node.Node {
 	return nodes
 }
 
-func openOver(t testing.TB, g1, g2 *node.Node, buckets []int) *Store {
+func openOver(t testing.TB, g1, g2 *node.Node, buckets []int, turns *Turns) *Store {
 	t.Helper()
-	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Turns: turns, Timeout: requestTime, Instance: "test", Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,12 +88,12 @@ func (w *watch) staleness(which side, reachable bool, now time.Time) time.Durati
 	return max(age, 0)
 }
 
-// every calls f at once and then at each interval, until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func(context.Context)) {
+// every calls f at once and then at each interval, until ctx ends, and each time in its turn.
+func every(ctx context.Context, interval time.Duration, turns chan struct{}, f func(context.Context)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		f(ctx)
+		inTurn(ctx, turns, func() { f(ctx) })
 		select {
 		case <-ctx.Done():
 			return

@@ -37,6 +37,7 @@ type cluster struct {
 	stale   chan struct{} // somebody was told that the map is not right
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
+	asking  map[string]*redis.Client // by address: of the members that are asked for the map; follow's own
 
 	mu      sync.Mutex
 	owners  [layout.Buckets]string // addresses; "" while unknown
@@ -47,7 +48,7 @@ type cluster struct {
 }
 
 func openCluster(config Config, at place) *Node {
-	c := &cluster{config: config, place: at, stale: make(chan struct{}, 1), members: map[string]*Node{},
+	c := &cluster{config: config, place: at, stale: make(chan struct{}, 1), asking: map[string]*redis.Client{}, members: map[string]*Node{},
 		known: append([]string{at.options.Addr}, at.addrs...), lastErr: errors.New("not contacted yet")}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stop = cancel
@@ -71,6 +72,7 @@ func (n *Node) Bucket(bucket int) *Node {
 func (c *cluster) follow(ctx context.Context) {
 	ticker := time.NewTicker(mapEvery)
 	defer ticker.Stop()
+	defer c.keepAsking(nil)
 	for ctx.Err() == nil {
 		c.refresh(ctx)
 		select {
@@ -131,8 +133,10 @@ func (c *cluster) refresh(ctx context.Context) {
 	asked := c.known
 	c.mu.Unlock()
 	answers := make(chan opinions, len(asked))
+	c.keepAsking(asked)
 	for _, addr := range asked {
-		go func() { answers <- c.ask(ctx, addr) }()
+		client := c.asking[addr]
+		go func() { answers <- ask(ctx, client) }()
 	}
 	var best [layout.Buckets]claim
 	known := append([]string{c.place.options.Addr}, c.place.addrs...)
@@ -197,12 +201,27 @@ func (c *cluster) openMember(addr string) *Node {
 	return start(config, at)
 }
 
+// keepAsking has a client for each of these members, and for no other one. It keeps them from one refresh to the next: a
+// connection for every question was most of what a cluster at rest cost.
+func (c *cluster) keepAsking(addrs []string) {
+	for addr, client := range c.asking {
+		if !slices.Contains(addrs, addr) {
+			client.Close() // nobody waits for an answer of a member that is none any more
+			delete(c.asking, addr)
+		}
+	}
+	for _, addr := range addrs {
+		if c.asking[addr] == nil {
+			options := c.place.clientOptions(c.config, addr)
+			options.PoolSize = 1
+			c.asking[addr] = redis.NewClient(options)
+		}
+	}
+}
+
 // ask reads what one member says.
-func (c *cluster) ask(ctx context.Context, addr string) opinions {
-	options := c.place.clientOptions(c.config, addr)
-	options.PoolSize = 1
-	client := redis.NewClient(options)
-	defer client.Close()
+func ask(ctx context.Context, client *redis.Client) opinions {
+	addr := client.Options().Addr
 	text, err := client.ClusterNodes(ctx).Result()
 	if err != nil {
 		return opinions{err: fmt.Errorf("asking the cluster member at %s: %w", addr, err)}
