@@ -441,10 +441,11 @@ func TestKilledAtEveryStep(t *testing.T) {
 	p.check()
 }
 
-// startsIn is a stack whose node is started by somebody else while its data is replaced, once.
+// startsIn is a stack whose node is started by somebody else while its data is replaced, once. The replacing ends with meets.
 type startsIn struct {
 	local
 	started *bool
+	meets   error
 }
 
 func (s startsIn) Data(part stack.Part) (stack.Data, error) {
@@ -461,22 +462,28 @@ type startsInData struct {
 func (d startsInData) Replace(ctx context.Context, from io.Reader) error {
 	if !*d.s.started {
 		*d.s.started = true
-		if err := d.s.Do(ctx, d.part, stack.Start); err != nil {
+		if err := errors.Join(d.s.Do(ctx, d.part, stack.Start), d.s.meets); err != nil {
 			return err
 		}
 	}
 	return d.Data.Replace(ctx, from)
 }
 
-// TestStartedWhileReplaced: a node that somebody starts meanwhile may have loaded the old data, and is not believed. Going on
-// replaces it again.
+// TestStartedWhileReplaced: a node that somebody starts meanwhile may have loaded the old data, and is not believed, whether or
+// not what it writes stopped the replacing. Going on replaces it again.
 func TestStartedWhileReplaced(t *testing.T) {
+	for name, meets := range map[string]error{"replaced under it": nil, "in the way": errors.New("directory not empty")} {
+		t.Run(name, func(t *testing.T) { startedWhileReplaced(t, meets) })
+	}
+}
+
+func startedWhileReplaced(t *testing.T, meets error) {
 	l, p := backedUp(t, 20, nodes...)
 	r := l.restorer()
 	r.must(t, Request{Node: service.G2})
 	p.settled()
-	r.Stack = startsIn{l, new(bool)}
-	if err := r.byName(t.Context(), "undo"); !errors.Is(err, errStarted) {
+	r.Stack = startsIn{l, new(bool), meets}
+	if err := r.byName(t.Context(), "undo"); !errors.Is(err, errStarted) || !errors.Is(err, meets) && meets != nil {
 		t.Fatalf("it ended with %v", err)
 	}
 	if _, err := r.PrepareUndo(t.Context()); !errors.Is(err, ErrUnfinished) || !strings.Contains(err.Error(), "--resume") || strings.Contains(err.Error(), "backup undo") {

@@ -322,13 +322,18 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 	_ = out.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // ends the writer where nobody reads on
 	<-written
 	if err != nil {
-		return fmt.Errorf("replacing its data: %w", err)
+		err = fmt.Errorf("replacing its data: %w", err)
 	}
-	part, err := r.part(ctx, n.Name)
-	if err == nil && part.State != stack.Stopped {
-		err = errStarted
+	part, unknown := r.part(ctx, n.Name)
+	switch {
+	case unknown != nil:
+		return errors.Join(err, unknown)
+	case part.State == stack.Stopped:
+		return err
+	case err != nil: // what it writes there may be why
+		return fmt.Errorf("%w: %w", errStarted, err)
 	}
-	return err
+	return errStarted
 }
 
 func (r *Restorer) sizeOf(n *Node) (int64, error) {

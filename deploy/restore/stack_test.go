@@ -178,7 +178,7 @@ func (d localData) Replace(_ context.Context, from io.Reader) error {
 	}); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(string(d)), os.Rename(fresh, string(d)))
+	return errors.Join(os.RemoveAll(string(d)), os.Rename(fresh, string(d))) // either fails where Redis, started meanwhile, writes
 }
 
 // newLocal starts both nodes until the test ends.
