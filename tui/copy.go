@@ -27,15 +27,31 @@ func (m model) copied() string {
 	if from, ok := m.screens[m.front].(screen.Copier); ok {
 		return from.Copied(m.context())
 	}
-	s := m.context().Snapshot
-	if s == nil || m.screens[m.front].Typing() {
+	c := m.context()
+	if c.Snapshot == nil || m.screens[m.front].Typing() {
 		return ""
 	}
-	text := s.Severity.String() + ": " + s.Verdict.Sentence
-	if s.Verdict.NextStep != "" {
-		text += "\nnext: " + s.Verdict.NextStep
+	text := c.Snapshot.Severity.String() + ": " + c.Snapshot.Verdict.Sentence
+	if next := m.nextStep(c); next != "" {
+		text += "\nnext: " + next
 	}
 	return text
+}
+
+// nextStep is the next step in words, and what the stack knows in the place of what somebody would have to find out.
+func (m model) nextStep(c screen.Context) string {
+	v := c.Snapshot.Verdict
+	if v.Act == "" || c.Past || m.options.Remedy == nil {
+		return v.NextStep
+	}
+	switch act, fact := m.options.Remedy(v.Act); {
+	case fact == "":
+		return v.NextStep
+	case act == "":
+		return fact
+	default:
+		return act + ": " + fact
+	}
 }
 
 // copyOut hands text to the terminal's clipboard, and says so.

@@ -70,3 +70,24 @@ func TestClipboardInTmux(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// TestCopiedNextStep: who gets it is told what the screen tells, and not to find out what the stack knows.
+func TestCopiedNextStep(t *testing.T) {
+	options := demoOptions()
+	s := g2Down()
+	s.Verdict.NextStep, s.Verdict.Act = "See whether db_g1 is paused.", "heal db_g1"
+	for _, stack := range []struct {
+		remedy func(string) (better, fact string)
+		next   string
+	}{
+		{nil, "See whether db_g1 is paused."},
+		{func(act string) (better, fact string) { return act, "" }, "See whether db_g1 is paused."},
+		{func(string) (better, fact string) { return "start db_g1", "db_g1 is stopped" }, "start db_g1: db_g1 is stopped"},
+		{func(string) (better, fact string) { return "", "db_g1 is running" }, "db_g1 is running"},
+	} {
+		options.Remedy = stack.remedy
+		if got := start(t, options, s, 80, 24).(model).copied(); !strings.HasSuffix(got, "\nnext: "+stack.next) {
+			t.Errorf("%q, want the next step %q", got, stack.next)
+		}
+	}
+}
