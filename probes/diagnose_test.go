@@ -178,6 +178,35 @@ func TestActs(t *testing.T) {
 	}
 }
 
+// TestServicesNoticeFirst: that a node answers captop is said of answers that it gave since the services cannot reach it. One that
+// hangs is given up by a service before captop has waited long enough.
+func TestServicesNoticeFirst(t *testing.T) {
+	for _, then := range []struct {
+		change    func(*stack)
+		situation string
+	}{
+		{func(*stack) {}, "g2_cut"},
+		{func(s *stack) { s.fail(service.G2, PartInfo, Hung, "i/o timeout") }, "g2_hung"},
+	} {
+		s, state := newStack(), newState(t, targets(), tick, epoch)
+		s.watch(t, state, 2)
+		s.cut(service.G2, "app_cp", "app_ap")
+		for _, in := range s.poll(t) {
+			if in.Target != service.G2 { // captop still waits for it
+				state.Apply(in)
+			}
+		}
+		if v := state.Snapshot(s.at).Verdict; v.Situation != "g2_unreached" || v.Severity != Critical || v.Act != "" ||
+			!strings.Contains(v.Sentence, "has not answered captop since") {
+			t.Errorf("before captop knows: %+v", v)
+		}
+		then.change(s)
+		if v := s.watch(t, state, 1).Verdict; v.Situation != then.situation {
+			t.Errorf("a poll later: %+v, want %s", v, then.situation)
+		}
+	}
+}
+
 // TestRestart tells the story of a node that stops, comes back, is taken up again and settled: each step has its words,
 // and what the services' breakers do meanwhile is told once.
 func TestRestart(t *testing.T) {

@@ -129,6 +129,11 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 		f.sentence = fmt.Sprintf("%s cannot reach %s, and %s can: the trouble lies between, not at %s; %s.", and(names(o.cut)), name,
 			and(names(o.disagreeing())), name, o.effects())
 		f.next = fmt.Sprintf("Look at the host and the network of %s. It says: %s", and(names(o.cut)), o.details)
+	case n.Reach.Contact == Up && !n.Reach.LastUp.After(o.since): // it may hang since, and captop still waits for its answer
+		f.situation = short(name) + "_unreached"
+		f.sentence = fmt.Sprintf("%s cannot reach %s, which has not answered captop since: it is down, hangs or is cut off; %s.", and(names(o.cut)), name,
+			o.effects())
+		f.next = fmt.Sprintf("Wait one poll: captop's own look at %s tells which.", name)
 	case n.Reach.Contact == Up:
 		f.situation, f.act = short(name)+"_cut", "heal "+name
 		f.sentence = fmt.Sprintf("%s cannot reach %s, though it answers captop: the link is cut; %s.", and(names(o.cut)), name,

@@ -144,3 +144,28 @@ func golden(t *testing.T, name, frame string) {
 
 // plainText is a frame without its colours.
 func plainText(frame string) string { return ansi.Strip(frame) }
+
+// TestSmallScreens: a pane of a split terminal has the verdict and the next step whatever its size, and then as much as it has room
+// for.
+func TestSmallScreens(t *testing.T) {
+	for _, size := range []struct {
+		width, height int
+		shows         []string
+	}{
+		{30, 8, nil},
+		{40, 10, nil},
+		{60, 15, []string{"app_cp   ▲ degraded         app_ap", "db_g2    ■ down", "alerts", "events"}},
+		{60, 30, []string{"db_g2    ■ down", "alerts", "events"}},
+		{80, 16, []string{"db_g2    ■ OPEN", "p99", "nodes", "alerts"}},
+		{100, 18, []string{"db_g2    ■ OPEN", "p99", "nodes", "alerts"}},
+		{120, 17, []string{"db_g2    ■ OPEN", "p99", "nodes", "alerts"}},
+	} {
+		u := &user{t: t, m: start(t, demoOptions(), g2Down(), size.width, size.height)}
+		frame := plainText(u.m.View())
+		for _, want := range append(size.shows, "db_g2 is down", "next: press  r") {
+			if !strings.Contains(frame, want) {
+				t.Errorf("%dx%d lacks %q:\n%s", size.width, size.height, want, frame)
+			}
+		}
+	}
+}

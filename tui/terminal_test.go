@@ -220,7 +220,7 @@ func TestJourneyResize(t *testing.T) {
 	s.Tmux("resize-window", "-x", "200", "-y", "50")
 	s.Wait("requests/s", "127.0.0.1:6380")
 	s.Tmux("resize-window", "-x", "30", "-y", "8")
-	s.Wait("CRITICAL", "db_g2 is down", "needs 76x20")
+	s.Wait("CRITICAL", "db_g2 is down", "needs 76x16")
 	s.Tmux("resize-window", "-x", "80", "-y", "24")
 	s.Wait("events", "next: press")
 }

@@ -3,6 +3,8 @@
 package overview
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/charmbracelet/bubbles/key"
@@ -49,11 +51,13 @@ func (o Overview) Bindings() []key.Binding {
 	return []key.Binding{cursor, o.keys.WindowLonger, o.keys.WindowShorter}
 }
 
-// The least size at which the whole screen fits; smaller ones get the verdict and the states.
+// The least size at which every part has its numbers; smaller ones get the verdict, the next step and the states.
 const (
 	minWidth  = 76
-	minHeight = 18
-	wideWidth = 116 // from here on nodes are cards beside the services
+	minHeight = 14
+	// From here on nodes are cards beside the services.
+	wideWidth  = 116
+	wideHeight = 18
 )
 
 // eventsShare is the part of the free rows that the events get; the charts have the rest.
@@ -85,22 +89,23 @@ type painter struct {
 // full is the whole screen, in the order in which it is read.
 func (p painter) full() []string {
 	top := p.verdict()
-	if p.Width >= wideWidth {
+	if p.Width >= wideWidth && p.Height >= wideHeight {
 		top = append(top, p.cards()...)
 	} else {
 		top = append(top, p.serviceCards(cell.Split(p.Width, 2, 2))...)
 		top = append(top, p.nodeTable()...)
 	}
-	top = append(top, p.fuses()...)
 	next := p.next()
+	top = append(top, p.fuses(min(p.Height-len(top)-len(next), p.fuseRows()))...)
 	charts, events := share(p.Height - len(top) - len(next))
 	lines := append(top, p.charts(charts)...)
 	lines = append(lines, p.events(events)...)
 	return append(lines, next...)
 }
 
-// The least rows of charts and of events with which they say something.
+// The least rows of alerts, charts and events with which they say something.
 const (
+	leastFuses  = 4 // the worst three and their title
 	leastCharts = 5
 	leastEvents = 2
 )
@@ -118,23 +123,53 @@ func share(free int) (charts, events int) {
 	return free - events, events
 }
 
-// tiny keeps what matters most on a screen that is too small for the rest.
+// tiny keeps what matters most on a screen that is too small for the rest, in the order in which it goes as there is less room:
+// the verdict, the next step, the state of each part, the alerts that need eyes, the last events.
 func (p painter) tiny() []string {
 	level, sentence := p.conclusion()
+	var next []string
+	if p.Snapshot != nil && level != theme.OK {
+		next = p.next()
+	}
 	var lines []string
-	for _, line := range cell.Wrap(sentence, p.Width, max(p.Height-1, 1)) {
+	for _, line := range cell.Wrap(sentence, p.Width, max(p.Height-1-len(next), 1)) {
 		lines = append(lines, p.t.At(level).Render(line))
 	}
+	lines = append(lines, next...)
 	if p.Snapshot != nil {
-		for _, s := range p.Snapshot.Services {
-			level, word := p.serviceState(s)
-			lines = append(lines, cell.Left(cell.Clean(s.Name), 7)+p.t.State(level, word))
-		}
-		for _, n := range p.Snapshot.Nodes {
-			level, word := p.nodeState(n)
-			lines = append(lines, cell.Left(cell.Clean(n.Name), 7)+p.t.State(level, word))
+		lines = append(lines, p.states()...)
+		free := p.Height - 1 - len(lines)
+		lines = append(lines, p.fuses(max(free/2, min(free, leastFuses)))...)
+		if free = p.Height - 1 - len(lines); free >= leastEvents {
+			lines = append(lines, p.events(free)...)
 		}
 	}
 	lines = lines[:max(min(len(lines), p.Height-1), 0)]
 	return append(lines, p.t.Dim.Render(sizeHint(p.Width, p.Height)))
+}
+
+// states is the state of each part in a word, side by side where there is room.
+func (p painter) states() []string {
+	const nameWidth, cardWidth = 9, 28
+	var parts []string
+	add := func(name string, level theme.Level, word string) {
+		parts = append(parts, cell.Left(cell.Clean(name), nameWidth)+p.t.State(level, word))
+	}
+	for _, s := range p.Snapshot.Services {
+		level, word := p.serviceState(s)
+		add(s.Name, level, word)
+	}
+	for _, n := range p.Snapshot.Nodes {
+		level, word := p.nodeState(n)
+		add(n.Name, level, word)
+	}
+	columns := min(max(p.Width/cardWidth, 1), 2)
+	var lines []string
+	for row := range slices.Chunk(parts, columns) {
+		for i := range row[:len(row)-1] {
+			row[i] = cell.Left(row[i], cardWidth)
+		}
+		lines = append(lines, strings.Join(row, ""))
+	}
+	return lines
 }
