@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -127,6 +128,10 @@ func (l *Link) serve(near net.Conn) {
 		return
 	}
 	defer l.drop(near)
+	early, ok := l.knock(near)
+	if !ok {
+		return
+	}
 	far, err := net.DialTimeout("tcp", l.target, time.Second)
 	if err != nil {
 		return
@@ -135,6 +140,9 @@ func (l *Link) serve(near net.Conn) {
 		return
 	}
 	defer l.drop(far)
+	if _, err := far.Write(early); err != nil {
+		return
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -144,6 +152,24 @@ func (l *Link) serve(near net.Conn) {
 	l.pump(near, far)
 	_ = far.Close()
 	<-done
+}
+
+// knockEvery is how often a connection that waits for a cut link is looked at.
+const knockEvery = 50 * time.Millisecond
+
+// knock waits until the link lets a new connection pass, and gives what was sent over it by then; ok is false for one that was
+// given up before. Through a cut network nothing is opened: the far end would count clients that it never had.
+func (l *Link) knock(near net.Conn) (early []byte, ok bool) {
+	buffer := make([]byte, 64<<10)
+	for l.Cutting() {
+		_ = near.SetReadDeadline(time.Now().Add(knockEvery))
+		n, err := near.Read(buffer)
+		early = append(early, buffer[:n]...)
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, false
+		}
+	}
+	return early, near.SetReadDeadline(time.Time{}) == nil
 }
 
 // pump forwards what from says to to, when the link lets it pass.

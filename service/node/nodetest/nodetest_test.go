@@ -3,6 +3,7 @@ package nodetest
 import (
 	"bufio"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -85,5 +86,35 @@ func TestLinkCutHealsResetRefuses(t *testing.T) {
 	l.Heal()
 	if got := say(t, l.Addr(), "PING"); got != "+PONG" {
 		t.Errorf("healed after Reset: %q", got)
+	}
+}
+
+// TestNothingIsOpenedThroughACutLink: the server does not get connections that are made while the link is cut.
+func TestNothingIsOpenedThroughACutLink(t *testing.T) {
+	s := Start(t)
+	l := NewLink(t, s.Addr())
+	connected := func() int {
+		t.Helper()
+		info, err := s.Ask("INFO", "stats")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, count, _ := strings.Cut(info.(string), "total_connections_received:")
+		count, _, _ = strings.Cut(count, "\r")
+		n, err := strconv.Atoi(count)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	before := connected()
+	l.Cut()
+	for range 5 {
+		if got := say(t, l.Addr(), "PING"); got != "" {
+			t.Errorf("through the cut link: %q", got)
+		}
+	}
+	if got := connected() - before - 1; got != 0 { // one is of who asks
+		t.Errorf("connections that reached the server: %d", got)
 	}
 }
