@@ -207,6 +207,22 @@ func TestServicesNoticeFirst(t *testing.T) {
 	}
 }
 
+// TestBothLostFirst: it is the same where the services lose both.
+func TestBothLostFirst(t *testing.T) {
+	s, state := newStack(), newState(t, targets(), tick, epoch)
+	s.watch(t, state, 2)
+	s.cut(service.G1, "app_cp", "app_ap")
+	s.cut(service.G2, "app_cp", "app_ap")
+	for _, in := range s.poll(t) {
+		if in.Target != service.G2 {
+			state.Apply(in)
+		}
+	}
+	if v := state.Snapshot(s.at).Verdict; !strings.Contains(v.Sentence, "db_g1 is cut off from the services, db_g2 cannot be reached by the services") {
+		t.Errorf("with an answer of db_g1 only: %+v", v)
+	}
+}
+
 // TestRestart tells the story of a node that stops, comes back, is taken up again and settled: each step has its words,
 // and what the services' breakers do meanwhile is told once.
 func TestRestart(t *testing.T) {

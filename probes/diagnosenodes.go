@@ -85,7 +85,9 @@ func (o outage) word() string {
 	}
 	switch o.node.Reach.Contact {
 	case Up:
-		return "is cut off from the services"
+		if o.answers() {
+			return "is cut off from the services"
+		}
 	case Down:
 		return "is down"
 	case Hung:
@@ -98,6 +100,11 @@ func (o outage) word() string {
 		return "does not answer as Redis does"
 	}
 	return "cannot be reached by the services"
+}
+
+// answers says whether the node has answered captop since the services lost it. Until it has, it may hang, and captop wait for it.
+func (o outage) answers() bool {
+	return o.node.Reach.Contact == Up && o.node.Reach.LastUp.After(o.since)
 }
 
 // fullHouse says whether the node refuses everybody for want of room for another connection.
@@ -129,10 +136,10 @@ func (o outage) finding(s *Snapshot) (finding, bool) {
 		f.sentence = fmt.Sprintf("%s cannot reach %s, and %s can: the trouble lies between, not at %s; %s.", and(names(o.cut)), name,
 			and(names(o.disagreeing())), name, o.effects())
 		f.next = fmt.Sprintf("Look at the host and the network of %s. It says: %s", and(names(o.cut)), o.details)
-	case n.Reach.Contact == Up && !n.Reach.LastUp.After(o.since): // it may hang since, and captop still waits for its answer
+	case n.Reach.Contact == Up && !o.answers():
 		f.situation = short(name) + "_unreached"
-		f.sentence = fmt.Sprintf("%s cannot reach %s, which has not answered captop since: it is down, hangs or is cut off; %s.", and(names(o.cut)), name,
-			o.effects())
+		f.sentence = fmt.Sprintf("%s cannot reach %s, which has not answered captop since: it is down, hangs or is cut off; %s.",
+			and(names(o.cut)), name, o.effects())
 		f.next = fmt.Sprintf("Wait one poll: captop's own look at %s tells which.", name)
 	case n.Reach.Contact == Up:
 		f.situation, f.act = short(name)+"_cut", "heal "+name

@@ -201,8 +201,8 @@ func (c *cluster) openMember(addr string) *Node {
 	return start(config, at)
 }
 
-// keepAsking has a client for each of these members, and for no other one. It keeps them from one refresh to the next: a
-// connection for every question was most of what a cluster at rest cost.
+// keepAsking has a client for each of these members, and for no other one. It keeps them from one refresh to the next: new
+// connections are what a machine has no time for when it is short of it.
 func (c *cluster) keepAsking(addrs []string) {
 	for addr, client := range c.asking {
 		if !slices.Contains(addrs, addr) {

@@ -160,7 +160,7 @@ const knockEvery = 50 * time.Millisecond
 // knock waits until the link lets a new connection pass, and gives what was sent over it by then; ok is false for one that was
 // given up before. Through a cut network nothing is opened: the far end would count clients that it never had.
 func (l *Link) knock(near net.Conn) (early []byte, ok bool) {
-	buffer := make([]byte, 64<<10)
+	buffer := make([]byte, 4<<10)
 	for l.Cutting() {
 		_ = near.SetReadDeadline(time.Now().Add(knockEvery))
 		n, err := near.Read(buffer)
