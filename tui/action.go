@@ -50,14 +50,19 @@ func (o Options) hasKey(pressed string) bool {
 
 // remedy is what to do about a verdict that names an act: see overview.Remedy.
 func (o Options) remedy(k keys.Map, act string) (how, input, fact string) {
-	if o.Remedy == nil {
-		return "", "", ""
-	}
-	if act, fact = o.Remedy(act); act == "" {
+	if act, fact = o.helps(act); act == "" {
 		return "", "", fact
 	}
 	how, input = o.deed(k, act)
 	return how, input, fact
+}
+
+// helps is Remedy, where there is a stack to act on.
+func (o Options) helps(act string) (better, fact string) {
+	if o.Remedy == nil {
+		return "", ""
+	}
+	return o.Remedy(act)
 }
 
 // deed says how the act of that name is done: "press" its key, or "type" its line, which begins with the command line's own

@@ -41,10 +41,10 @@ func (m model) copied() string {
 // nextStep is the next step in words, and what the stack knows in the place of what somebody would have to find out.
 func (m model) nextStep(c screen.Context) string {
 	v := c.Snapshot.Verdict
-	if v.Act == "" || c.Past || m.options.Remedy == nil {
+	if v.Act == "" || c.Past {
 		return v.NextStep
 	}
-	switch act, fact := m.options.Remedy(v.Act); {
+	switch act, fact := m.options.helps(v.Act); {
 	case fact == "":
 		return v.NextStep
 	case act == "":

@@ -325,12 +325,10 @@ func (r *Restorer) replace(ctx context.Context, record *Record, n *Node) error {
 		err = fmt.Errorf("replacing its data: %w", err)
 	}
 	part, unknown := r.part(ctx, n.Name)
-	switch {
-	case unknown != nil:
+	if unknown != nil || part.State == stack.Stopped {
 		return errors.Join(err, unknown)
-	case part.State == stack.Stopped:
-		return err
-	case err != nil: // what it writes there may be why
+	}
+	if err != nil { // what it writes there may be why
 		return fmt.Errorf("%w: %w", errStarted, err)
 	}
 	return errStarted

@@ -3,8 +3,6 @@
 package overview
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/charmbracelet/bubbles/key"
@@ -163,13 +161,13 @@ func (p painter) states() []string {
 		level, word := p.nodeState(n)
 		add(n.Name, level, word)
 	}
-	columns := min(max(p.Width/cardWidth, 1), 2)
-	var lines []string
-	for row := range slices.Chunk(parts, columns) {
-		for i := range row[:len(row)-1] {
-			row[i] = cell.Left(row[i], cardWidth)
-		}
-		lines = append(lines, strings.Join(row, ""))
+	widths := []int{p.Width}
+	if p.Width >= 2*cardWidth {
+		widths = []int{cardWidth, p.Width - cardWidth}
 	}
-	return lines
+	columns := make([][]string, len(widths))
+	for i, part := range parts {
+		columns[i%len(columns)] = append(columns[i%len(columns)], part)
+	}
+	return cell.Beside("", widths, columns...)
 }

@@ -84,9 +84,9 @@ func (s *Server) must(commands ...[]any) {
 	}
 }
 
-// info gives one field of INFO replication, "" if the server does not answer.
+// info gives one field of INFO, "" if the server does not answer.
 func (s *Server) info(field string) string {
-	answer, err := s.Ask("INFO", "replication")
+	answer, err := s.Ask("INFO")
 	if err != nil {
 		return ""
 	}
