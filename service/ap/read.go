@@ -20,9 +20,18 @@ type answer struct {
 	age     time.Duration // upper bound of how far it was behind
 }
 
+// supersededBy reports whether another node's answer is the better one.
+func (a answer) supersededBy(b answer) bool {
+	if a.version != b.version {
+		return a.version.before(b.version)
+	}
+	return a.alone || a.version.at != 0 && b.age < a.age
+}
+
 // Read answers the value of key from the preferred node, and asks the other one where that fails, is not reconciled,
-// lacks the key, or is older than options.After; the first again where it was slow and the other one fails. Of two answers
-// the newer is given. Only a reconciled node's word counts for a key that was never written.
+// lacks the key, or is older than options.After, and where its answer would be stale and the other one is well; the first again
+// where it was slow and the other one fails. Of two answers the newer is given, of the same one that of the node that is less
+// behind. Only a reconciled node's word counts for a key that was never written.
 func (s *Store) Read(ctx context.Context, key string, options service.ReadOptions) (service.Value, error) {
 	if err := service.CheckKey(key); err != nil {
 		return service.Value{}, err
@@ -45,7 +54,8 @@ func (s *Store) Read(ctx context.Context, key string, options service.ReadOption
 	first := s.attempt(ctx, now, order[1])
 	defer first.Stop()
 	a, errFirst := s.readAt(first, order[0], key)
-	if errFirst == nil && a.settled && a.version.at != 0 && !a.version.before(after) {
+	late := a.age > s.config.MaxStaleness && s.rank(order[1]) == rankGood
+	if errFirst == nil && a.settled && a.version.at != 0 && !a.version.before(after) && !late {
 		return s.value(key, a)
 	}
 	b, errSecond := s.readAt(ctx, order[1], key)
@@ -56,7 +66,7 @@ func (s *Store) Read(ctx context.Context, key string, options service.ReadOption
 	case errFirst != nil && errSecond != nil:
 		return service.Value{}, &service.Error{Code: service.CodeNodeUnavailable, Err: errors.Join(errFirst, errSecond),
 			Message: "neither node can be read; see /health for what is wrong with them"}
-	case errFirst != nil, errSecond == nil && (a.version.before(b.version) || a.alone && a.version == b.version):
+	case errFirst != nil, errSecond == nil && a.supersededBy(b):
 		return s.value(key, b)
 	}
 	return s.value(key, a)

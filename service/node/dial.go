@@ -4,8 +4,30 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
+
+// refusedPipelines gives every command of a pipeline an error where none was sent. go-redis leaves them without one where a
+// new connection was refused with an error reply, as of a node with no room for it: they look as if nothing were stored.
+type refusedPipelines struct{}
+
+func (refusedPipelines) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (refusedPipelines) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (refusedPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, commands []redis.Cmder) error {
+		err := next(ctx, commands)
+		if err != nil && !slices.ContainsFunc(commands, func(c redis.Cmder) bool { return c.Err() != nil }) {
+			for _, c := range commands {
+				c.SetErr(err)
+			}
+		}
+		return err
+	}
+}
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)
 

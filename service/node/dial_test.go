@@ -129,3 +129,41 @@ func TestManyFailedDialsDoNotOutliveTheFault(t *testing.T) {
 		t.Errorf("the first contact after the fault: %v", err)
 	}
 }
+
+// A node that is busy with a script answers new connections with an error, and go-redis tells that to the caller of a pipeline
+// alone.
+func TestRefusedConnectionIsEveryCommandsError(t *testing.T) {
+	server := nodetest.Start(t, "--lua-time-limit", "10")
+	inc := current(t, open(t, server.URL()), "")
+	busy := redis.NewClient(&redis.Options{Addr: server.Addr(), ReadTimeout: -1})
+	defer busy.Close()
+	go busy.Eval(context.Background(), "while true do end", nil)
+	eventually(t, "the node is busy", func() bool {
+		_, err := server.Ask("PING")
+		return redis.HasErrorPrefix(err, "BUSY")
+	})
+	for range 10 {
+		var commands []redis.Cmder
+		err := inc.Do(node.Insist(within(t)), func(client *redis.Client) (err error) {
+			for range 4 { // more than there are connections
+				kept := client.Conn()
+				defer kept.Close()
+				kept.Ping(within(t))
+			}
+			commands, err = client.Pipelined(within(t), func(pipe redis.Pipeliner) error {
+				pipe.Time(within(t))
+				pipe.HMGet(within(t), "key", "field")
+				return nil
+			})
+			return err
+		})
+		if err == nil || node.Sent(err) {
+			t.Fatalf("a busy node: %v", err)
+		}
+		for _, command := range commands {
+			if command.Err() == nil {
+				t.Fatalf("the pipeline ends with %q, and %s without an error", err, command.Name())
+			}
+		}
+	}
+}

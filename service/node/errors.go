@@ -76,9 +76,9 @@ func isFailure(err error) bool {
 	return true
 }
 
-// unserving tells the error replies of a node that serves nobody.
+// unserving tells the error replies of a node that serves nobody. BUSY is that of one whose script does not end.
 func unserving(reply string) bool {
-	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "ERR max number of clients"} {
+	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ", "ERR max number of clients"} {
 		if strings.HasPrefix(reply, prefix) {
 			return true
 		}

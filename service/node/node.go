@@ -209,6 +209,7 @@ func (n *Node) incarnate(ctx context.Context) (*Incarnation, error) {
 	options := n.place.clientOptions(n.config, addr)
 	options.OnConnect, options.Dialer = inc.verify, unseenFailures(n.config.Name, inc.familiar(redis.NewDialer(options)))
 	inc.client = redis.NewClient(options)
+	inc.client.AddHook(refusedPipelines{})
 	err = inc.client.Ping(ctx).Err()
 	if err == nil && inc.fence != nil {
 		err = inc.fence.pass(ctx)

@@ -1,0 +1,76 @@
+package ap
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"captop/service"
+)
+
+// A script that does not end keeps its node from serving anybody: at first it is silent, then it refuses everything.
+func TestNodeBusyWithAScriptIsPassedBy(t *testing.T) {
+	p := newPair(t, "--lua-time-limit", "100")
+	s := p.ready(t, "a")
+	mustWrite(t, s, "k", "1")
+	awaitValue(t, s, service.G2, "k", "1")
+	db := client(t, p.servers[g1])
+	ended := make(chan error, 1)
+	go func() { ended <- db.Eval(context.Background(), "while true do end", nil).Err() }()
+	var all errgroup.Group
+	for range 8 {
+		all.Go(func() error {
+			for until := time.Now().Add(3 * testTimeout); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+				if _, err := s.Read(context.Background(), "k", service.ReadOptions{}); err != nil {
+					return err
+				}
+			}
+			_, err := s.Write(context.Background(), "k", []byte("2"))
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
+	if state := s.Nodes()[g1]; state.Reachable || state.Breaker.State == service.BreakerClosed {
+		t.Errorf("a node that refuses everything counts as well: %+v", state)
+	}
+	if err := client(t, p.servers[g1]).ScriptKill(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the script ended by itself")
+	}
+	awaitGood(t, s, g1, g2)
+	awaitValue(t, s, service.G1, "k", "2")
+}
+
+// db_g1 can be read, and has refused every write for longer than an answer may be behind.
+func TestStaleAnswerGivesWayToThatOfAWellNode(t *testing.T) {
+	p := newPair(t)
+	s := p.ready(t, "a")
+	mustWrite(t, s, "k", "1")
+	mustWrite(t, s, "other", "1")
+	awaitValue(t, s, service.G2, "k", "1")
+	awaitValue(t, s, service.G2, "other", "1")
+	if err := client(t, p.servers[g1]).ConfigSet(context.Background(), "min-replicas-to-write", "1").Err(); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, "k", "2")
+	await(t, "what db_g1 answers is stale", func() error {
+		v, err := s.Read(context.Background(), "k", service.ReadOptions{Node: service.G1})
+		if err == nil && !v.Stale {
+			err = errors.New("it is fresh")
+		}
+		return err
+	})
+	for key, want := range map[string]string{"k": "2", "other": "1"} {
+		v, err := s.Read(context.Background(), key, service.ReadOptions{})
+		if err != nil || v.Value != want || v.Stale || v.Node != service.G2 {
+			t.Errorf("reading %s: %+v, %v, want %q of db_g2, not stale", key, v, err, want)
+		}
+	}
+}
