@@ -118,6 +118,19 @@ func TestVerdicts(t *testing.T) {
 			false, "95 of 100 clients"},
 		{"no more clients", out(service.G2, Nonsense, "ERR max number of clients reached"), "g2_nonsense", Critical, true,
 			"takes no more clients (maxclients)"},
+		{"busy with a script", out(service.G2, Hung, "BUSY Redis is busy running a script."), "g2_hung", Critical, true,
+			"db_g2 is busy with a script that does not end, and serves nobody; app_cp refuses writes"},
+		{"refuses both", func(s *stack) {
+			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "NOREPLICAS Not enough good replicas to write" })
+			s.node("app_ap", service.G1, func(n *api.NodeBody) { n.Refusal, n.StalenessMS = "NOREPLICAS Not enough good replicas to write", 9000 })
+		}, "g1_refuses", Critical, false, "db_g1 answers, and refuses commands of app_cp and app_ap: NOREPLICAS Not enough good replicas to write."},
+		{"refuses app_ap", func(s *stack) {
+			s.node("app_ap", service.G1, func(n *api.NodeBody) { n.Refusal = "NOPERM User ap has no permissions to run the 'evalsha' command" })
+		}, "g1_refuses", Warning, false, "refuses commands of app_ap: NOPERM User ap"},
+		{"refuses as its INFO tells", func(s *stack) {
+			replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction")
+			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "OOM command not allowed when used memory > 'maxmemory'" })
+		}, "g1_out_of_memory", Critical, false, "refuses writes (OOM)"},
 		{"ap's clock is ahead", func(s *stack) { s.skew["app_ap"] = 5 * time.Second }, "ap_clock", Warning, false, "5s ahead of captop's"},
 		{"ap says that its clock is ahead", func(s *stack) {
 			s.skew["app_ap"], s.health["app_ap"].Status = time.Hour, api.StatusDegraded

@@ -80,8 +80,11 @@ func bothOut(outages []outage) finding {
 
 // word says what is wrong with the node itself.
 func (o outage) word() string {
-	if o.fullHouse() {
+	switch {
+	case o.fullHouse():
 		return "takes no more clients (maxclients)"
+	case o.busy():
+		return "is busy with a script that does not end, and serves nobody"
 	}
 	switch o.node.Reach.Contact {
 	case Up:
@@ -111,6 +114,9 @@ func (o outage) answers() bool {
 func (o outage) fullHouse() bool {
 	return strings.Contains(o.node.Reach.Error, "max number of clients reached")
 }
+
+// busy says whether the node refuses everything because a script runs.
+func (o outage) busy() bool { return strings.Contains(o.node.Reach.Error, busyReply) }
 
 // justBack says whether the node answers captop again since a moment ago, so that the services may not have noticed.
 func (o outage) justBack(s *Snapshot) bool {
@@ -179,7 +185,11 @@ func (o outage) disagreeing() []Service {
 
 func (o outage) nextStep() (next, act string) {
 	name := o.node.Name
-	if o.fullHouse() {
+	switch {
+	case o.busy():
+		return fmt.Sprintf("Restart %s, which ends the script; SCRIPT KILL (of a function FUNCTION KILL) does, too, if it has not written yet.", name),
+			"restart " + name
+	case o.fullHouse():
 		return fmt.Sprintf("Close clients of %s that nobody needs (CLIENT LIST shows their age), or raise maxclients.", name), ""
 	}
 	switch o.node.Reach.Contact {
@@ -253,4 +263,48 @@ func orElse(text, other string) string {
 		return other
 	}
 	return text
+}
+
+// refusalStep tells what to do about a node that refuses commands, by the first word of its reply.
+func refusalStep(kind string) string {
+	switch kind {
+	case "NOPERM":
+		return "Let the services' user run that (ACL SETUSER), or give the services another user."
+	case "NOREPLICAS":
+		return "Give it the replicas that its min-replicas-to-write asks for, or set that to 0."
+	case "MISCONF":
+		return "Check its disk and memory; then BGSAVE."
+	case "OOM":
+		return "Raise maxmemory (CONFIG SET maxmemory), or delete data."
+	}
+	return "Make it a master again: REPLICAOF NO ONE."
+}
+
+// nodeRefusalFindings tells of nodes that answer, and refuse what services ask of them. What a node's own INFO tells is left to
+// redisFindings.
+func nodeRefusalFindings(s *Snapshot) []finding {
+	var found []finding
+	for _, n := range s.Nodes {
+		var refused []Service
+		var reply string
+		for _, svc := range s.Services {
+			for _, link := range svc.Links {
+				if link.Node == n.Name && link.Seen.Value.Refusal != "" && link.Seen.Value.Reachable &&
+					svc.Reach.Contact == Up && link.Seen.Freshness(s.At, s.Poll) != FreshnessUnknown {
+					refused, reply = append(refused, svc), link.Seen.Value.Refusal
+				}
+			}
+		}
+		kind, _, _ := strings.Cut(reply, " ")
+		if len(refused) == 0 || n.Reach.Contact == Up && (kind == "OOM" || kind == "READONLY") {
+			continue
+		}
+		f := finding{situation: short(n.Name) + "_refuses", severity: Critical, about: n.Name, next: refusalStep(kind),
+			sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", n.Name, and(names(refused)), reply)}
+		if !anyCP(refused) {
+			f.severity = Warning // AP goes on with the other node
+		}
+		found = append(found, f)
+	}
+	return found
 }

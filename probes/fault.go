@@ -56,6 +56,9 @@ func isLocal(err error) bool {
 	return false
 }
 
+// busyReply is how a node answers everybody while a script runs for longer than busy-reply-threshold (5 s).
+const busyReply = "BUSY "
+
 // classifyRedis does the same for a node, which also has words of its own.
 func classifyRedis(err error, took, timeout time.Duration) Contact {
 	text := ""
@@ -68,6 +71,8 @@ func classifyRedis(err error, took, timeout time.Duration) Contact {
 		return Denied
 	case strings.HasPrefix(text, "LOADING"):
 		return Loading
+	case strings.HasPrefix(text, busyReply):
+		return Hung
 	case strings.HasPrefix(text, "redis: can't parse"), strings.HasPrefix(text, "redis: invalid reply"),
 		strings.HasPrefix(text, "ERR"):
 		return Nonsense

@@ -133,7 +133,7 @@ func (s *serviceState) readHealth(in Input) error {
 
 // nodeView reads a node's line, with its times moved to captop's clock.
 func (s *serviceState) nodeView(node api.NodeBody) NodeView {
-	return NodeView{Reachable: node.Reachable, Since: s.ours(node.Since), Error: node.Error, RunID: node.RunID,
+	return NodeView{Reachable: node.Reachable, Since: s.ours(node.Since), Error: node.Error, Refusal: node.Refusal, RunID: node.RunID,
 		Rejoin: service.Rejoin{Active: node.Rejoin.Active, Since: s.ours(node.Rejoin.Since), Done: node.Rejoin.Done,
 			Total: node.Rejoin.Total, Waiting: node.Rejoin.Waiting},
 		Staleness: time.Duration(node.StalenessMS) * time.Millisecond, QueueDepth: node.QueueDepth}

@@ -309,6 +309,7 @@ type NodeView struct {
 	Reachable  bool           `json:"reachable"`
 	Since      time.Time      `json:"since"` // when Reachable last changed
 	Error      string         `json:"error,omitempty"`
+	Refusal    string         `json:"refusal,omitempty"` // the error reply to commands that it does not let the service run
 	RunID      string         `json:"run_id"`
 	Rejoin     service.Rejoin `json:"rejoin"`
 	Staleness  time.Duration  `json:"staleness_ns"`

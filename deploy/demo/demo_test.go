@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"captop/deploy/demo"
 	wanted "captop/deploy/stack"
 	"captop/service"
@@ -139,6 +141,31 @@ func TestParts(t *testing.T) {
 	}
 	if err := stack.Do(t.Context(), wanted.Part{Instance: "db_g3"}, wanted.Stop); !errors.Is(err, wanted.ErrNoPart) {
 		t.Error(err)
+	}
+}
+
+// TestRestartEndsAScript: db_g2 is busy with a script that writes for ever, which neither SCRIPT KILL nor a signal ends.
+func TestRestartEndsAScript(t *testing.T) {
+	stack := start(t)
+	_, g2 := stack.NodeURLs()
+	options, err := redis.ParseURL(g2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.ReadTimeout = -1
+	db := redis.NewClient(options)
+	defer db.Close()
+	if err := db.ConfigSet(t.Context(), "lua-time-limit", "20").Err(); err != nil {
+		t.Fatal(err)
+	}
+	go db.Eval(t.Context(), "while true do redis.call('SET', KEYS[1], '') end", []string{"endless"})
+	eventually(t, "db_g2 is busy", func() bool { return redis.HasErrorPrefix(db.Ping(t.Context()).Err(), "BUSY") })
+	if err := do(stack, wanted.Restart); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "app_cp writes again", func() bool { return write(stack, service.ModeCP) == nil })
+	if n, err := db.Exists(t.Context(), "endless").Result(); err != nil || n != 0 {
+		t.Errorf("what the script had written so far was kept: %d, %v", n, err)
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *server) addr() string { return s.address }
 // command is what a person would type.
 func (s *server) command(verb stack.Verb) string {
 	_, port, _ := net.SplitHostPort(s.address)
-	stop, start := "redis-cli -p "+port+" shutdown", "redis-server --port "+port+" --appendonly yes"
+	stop, start := "redis-cli -p "+port+" shutdown nosave", "redis-server --port "+port+" --appendonly yes"
 	switch verb {
 	case stack.Stop:
 		return stop
@@ -113,7 +113,7 @@ func (s *server) start() error {
 
 // await waits until the server answers PING with its data loaded.
 func (s *server) await() error {
-	client := redis.NewClient(&redis.Options{Addr: s.address, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	client := s.client()
 	defer client.Close()
 	var last error
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
@@ -132,7 +132,17 @@ func (s *server) await() error {
 	return fmt.Errorf("redis-server did not answer within %s: %w", startTimeout, last)
 }
 
+func (s *server) client() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: s.address, Protocol: 2, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+}
+
+// stop asks the server itself first: one that is busy with a script hears no signal.
 func (s *server) stop() error {
+	client := s.client()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = client.ShutdownNoSave(ctx).Err() // there are no snapshots; if it did not hear, the signal is next
 	err := s.process.Process.Signal(syscall.SIGTERM)
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil

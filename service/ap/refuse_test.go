@@ -67,6 +67,9 @@ func TestStaleAnswerGivesWayToThatOfAWellNode(t *testing.T) {
 		}
 		return err
 	})
+	if refusal := s.Nodes()[g1].Refusal; refusal != "NOREPLICAS Not enough good replicas to write" {
+		t.Errorf("db_g1 is said to refuse with %q", refusal)
+	}
 	for key, want := range map[string]string{"k": "2", "other": "1"} {
 		v, err := s.Read(context.Background(), key, service.ReadOptions{})
 		if err != nil || v.Value != want || v.Stale || v.Node != service.G2 {

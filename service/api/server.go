@@ -87,7 +87,7 @@ func summarise(states []service.NodeState, draining bool) Status {
 	for _, state := range states {
 		if state.Reachable {
 			reachable++
-			if state.Breaker.State == service.BreakerClosed && !state.Rejoin.Active && state.ClockError == "" {
+			if state.Breaker.State == service.BreakerClosed && !state.Rejoin.Active && state.ClockError == "" && state.Refusal == "" {
 				well++
 			}
 		}

@@ -158,6 +158,8 @@ func TestHealthTellsTheWorst(t *testing.T) {
 	down.Reachable, down.LastError = false, "connection refused"
 	open.Breaker.State = service.BreakerOpen
 	rejoining.Rejoin = service.Rejoin{Active: true, Done: 3, Total: 9, Waiting: "db_g1 is away"}
+	refusing := g1
+	refusing.Refusal = "NOREPLICAS Not enough good replicas to write"
 	downToo := g1
 	downToo.Reachable = false
 	late, lateToo := g1, g2
@@ -173,6 +175,7 @@ func TestHealthTellsTheWorst(t *testing.T) {
 		"open":                      {[]service.NodeState{g1, open}, 200, api.StatusDegraded, ""},
 		"rejoining":                 {[]service.NodeState{g1, rejoining}, 200, api.StatusDegraded, ""},
 		"both down":                 {[]service.NodeState{downToo, down}, 503, api.StatusUnavailable, ""},
+		"refusing":                  {[]service.NodeState{refusing, g2}, 200, api.StatusDegraded, ""},
 		"a node's clock":            {[]service.NodeState{late, g2}, 200, api.StatusDegraded, ""},
 		"its clock":                 {[]service.NodeState{late, lateToo}, 200, api.StatusDegraded, "behind db_g2"},
 		"its clock, and a node off": {[]service.NodeState{late, down}, 200, api.StatusDegraded, "behind db_g1"},

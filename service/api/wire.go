@@ -44,7 +44,7 @@ type Status string
 // The states of an instance.
 const (
 	StatusOK          Status = "ok"
-	StatusDegraded    Status = "degraded"    // 200: a node is out, held back by its breaker, rejoining, or of another time
+	StatusDegraded    Status = "degraded"    // 200: a node is out, held back by its breaker, rejoining, of another time, or refuses commands
 	StatusUnavailable Status = "unavailable" // 503: no node can be reached
 	StatusDraining    Status = "draining"    // 503: the instance is stopping
 )
@@ -71,6 +71,7 @@ type NodeBody struct {
 	Reachable   bool       `json:"reachable"`
 	Since       time.Time  `json:"since,omitzero"` // when Reachable last changed
 	Error       string     `json:"error,omitempty"`
+	Refusal     string     `json:"refusal,omitempty"` // the error reply to commands that it does not let the instance run
 	RunID       string     `json:"run_id"`
 	Breaker     string     `json:"breaker"` // CLOSED, HALF_OPEN or OPEN
 	Rejoin      RejoinBody `json:"rejoin"`
@@ -109,6 +110,7 @@ func nodeBody(state service.NodeState) NodeBody {
 		Reachable: state.Reachable,
 		Since:     state.Since,
 		Error:     state.LastError,
+		Refusal:   state.Refusal,
 		RunID:     state.RunID,
 		Breaker:   state.Breaker.State.String(),
 		Rejoin: RejoinBody{

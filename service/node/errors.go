@@ -76,6 +76,23 @@ func isFailure(err error) bool {
 	return true
 }
 
+// refusalOf gives the first sentence of an error reply by which a node that serves others, or serves reads, refuses a command;
+// "" of any other error.
+func refusalOf(err error) string {
+	var reply redis.Error
+	if err == nil || !errors.As(err, &reply) {
+		return ""
+	}
+	for _, prefix := range []string{"NOPERM", "NOREPLICAS", "MISCONF", "OOM", "READONLY"} {
+		if text := reply.Error(); strings.HasPrefix(text, prefix) {
+			text, _, _ = strings.Cut(text, " script: ")
+			text, _, _ = strings.Cut(text, ". ")
+			return strings.TrimSuffix(text, ".")
+		}
+	}
+	return ""
+}
+
 // unserving tells the error replies of a node that serves nobody. BUSY is that of one whose script does not end.
 func unserving(reply string) bool {
 	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ", "ERR max number of clients"} {

@@ -9,6 +9,9 @@ import (
 	"captop/service"
 )
 
+// refusalLasts is how long a node counts as refusing after it did: what is carried to it is tried again every second.
+const refusalLasts = 5 * time.Second
+
 // health keeps the books on one node: contacts, failures, the breaker's changes; and logs them.
 type health struct {
 	config Config
@@ -21,6 +24,8 @@ type health struct {
 	attempts     uint64
 	failures     uint64
 	row          uint32 // failures since the last success
+	refusal      string // the last error reply that refuses what others may do
+	refusedAt    time.Time
 	breakerSince time.Time
 	breakerOff   bool // it is not CLOSED
 }
@@ -39,6 +44,9 @@ func (h *health) contacted(err error) {
 		return
 	}
 	if !isFailure(err) {
+		if refusal := refusalOf(err); refusal != "" {
+			h.refusal, h.refusedAt = refusal, h.config.Now()
+		}
 		if !h.reachable {
 			now := h.config.Now()
 			h.config.Logger.Info("PARTITION_END", "node", h.config.Name, "seconds", now.Sub(h.since).Seconds())
@@ -73,8 +81,12 @@ func (h *health) breakerChanged(name string, from, to gobreaker.State) {
 func (h *health) state() service.NodeState {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return service.NodeState{Name: h.config.Name, Reachable: h.reachable, Since: h.since, LastError: h.lastError,
+	state := service.NodeState{Name: h.config.Name, Reachable: h.reachable, Since: h.since, LastError: h.lastError,
 		Attempts: h.attempts, Failures: h.failures}
+	if h.config.Now().Sub(h.refusedAt) < refusalLasts {
+		state.Refusal = h.refusal
+	}
+	return state
 }
 
 func (h *health) standing() Standing {
