@@ -116,6 +116,8 @@ func TestVerdicts(t *testing.T) {
 		}, "g2_aof_rewrite_failed", Warning, false, "goes on growing"},
 		{"clients at the limit", func(s *stack) { info(s, service.G2, "connected_clients", "95\r\nmaxclients:100") }, "g2_clients", Warning,
 			false, "95 of 100 clients"},
+		{"clients beyond the limit", func(s *stack) { info(s, service.G2, "connected_clients", "8\r\nmaxclients:5") }, "g2_clients", Critical,
+			false, "has 8 of 5 clients, and takes no more"},
 		{"no more clients", out(service.G2, Nonsense, "ERR max number of clients reached"), "g2_nonsense", Critical, true,
 			"takes no more clients (maxclients)"},
 		{"busy with a script", out(service.G2, Hung, "BUSY Redis is busy running a script."), "g2_hung", Critical, true,
@@ -127,6 +129,9 @@ func TestVerdicts(t *testing.T) {
 		{"refuses app_ap", func(s *stack) {
 			s.node("app_ap", service.G1, func(n *api.NodeBody) { n.Refusal = "NOPERM User ap has no permissions to run the 'evalsha' command" })
 		}, "g1_refuses", Warning, false, "refuses commands of app_ap: NOPERM User ap"},
+		{"refuses at a key", func(s *stack) {
+			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "WRONGTYPE Operation against a key holding the wrong kind of value" })
+		}, "g1_refuses", Warning, false, "refuses commands of app_cp: WRONGTYPE Operation"},
 		{"refuses as its INFO tells", func(s *stack) {
 			replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction")
 			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "OOM command not allowed when used memory > 'maxmemory'" })

@@ -265,6 +265,9 @@ func orElse(text, other string) string {
 	return text
 }
 
+// wrongType begins the reply to a command at a key that holds something else.
+const wrongType = "WRONGTYPE"
+
 // refusalStep tells what to do about a node that refuses commands, by the first word of its reply.
 func refusalStep(kind string) string {
 	switch kind {
@@ -276,6 +279,8 @@ func refusalStep(kind string) string {
 		return "Check its disk and memory; then BGSAVE."
 	case "OOM":
 		return "Raise maxmemory (CONFIG SET maxmemory), or delete data."
+	case wrongType:
+		return "Something else wrote a key of theirs there: find it (SCAN 0 MATCH ?p:* TYPE string), and delete it."
 	}
 	return "Make it a master again: REPLICAOF NO ONE."
 }
@@ -301,8 +306,8 @@ func nodeRefusalFindings(s *Snapshot) []finding {
 		}
 		f := finding{situation: short(n.Name) + "_refuses", severity: Critical, about: n.Name, next: refusalStep(kind),
 			sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", n.Name, and(names(refused)), reply)}
-		if !anyCP(refused) {
-			f.severity = Warning // AP goes on with the other node
+		if !anyCP(refused) || kind == wrongType {
+			f.severity = Warning // AP goes on with the other node, and both with the other keys
 		}
 		found = append(found, f)
 	}

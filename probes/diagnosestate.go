@@ -170,7 +170,11 @@ func redisFindings(s *Snapshot) []finding {
 			add("evicts", Warning, fmt.Sprintf("deletes data when memory is short (maxmemory-policy %s).", info.EvictionPolicy),
 				"Set maxmemory-policy to noeviction.")
 		}
-		if info.MaxClients > 0 && float64(info.Clients) > fullClients*float64(info.MaxClients) {
+		switch {
+		case info.MaxClients > 0 && info.Clients >= info.MaxClients:
+			add("clients", Critical, fmt.Sprintf("has %d of %d clients, and takes no more: who loses a connection gets none.", info.Clients, info.MaxClients),
+				"Close clients that nobody needs (CLIENT LIST shows their age), or raise maxclients.")
+		case info.MaxClients > 0 && float64(info.Clients) > fullClients*float64(info.MaxClients):
 			add("clients", Warning, fmt.Sprintf("has %d of %d clients: soon it takes no more.", info.Clients, info.MaxClients),
 				"See who holds them (CLIENT LIST), or raise maxclients.")
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"captop/service"
+	"captop/service/layout"
 )
 
 // A script that does not end keeps its node from serving anybody: at first it is silent, then it refuses everything.
@@ -74,6 +75,69 @@ func TestStaleAnswerGivesWayToThatOfAWellNode(t *testing.T) {
 		v, err := s.Read(context.Background(), key, service.ReadOptions{})
 		if err != nil || v.Value != want || v.Stale || v.Node != service.G2 {
 			t.Errorf("reading %s: %+v, %v, want %q of db_g2, not stale", key, v, err, want)
+		}
+	}
+}
+
+// Somebody has put something else in the place of registers, by hand: at one node, at the other, and before one comes back.
+func TestWhatIsNoRegisterHoldsUpNothing(t *testing.T) {
+	p, ctx := newPair(t), context.Background()
+	s := p.ready(t, "a")
+	spoil := func(which side, key string) {
+		t.Helper()
+		if err := client(t, p.servers[which]).Del(ctx, layout.APRegister(key)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client(t, p.servers[which]).RPush(ctx, layout.APRegister(key), "no register").Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := sameBucket(4)
+	for _, key := range keys {
+		mustWrite(t, s, key, "1")
+		awaitValue(t, s, service.G2, key, "1")
+	}
+	spoil(g2, keys[0])
+	spoil(g1, keys[1])
+	for _, key := range keys {
+		mustWrite(t, s, key, "2")
+	}
+	for _, node := range []string{service.G1, service.G2} {
+		for _, key := range keys {
+			awaitValue(t, s, node, key, "2")
+		}
+	}
+	awaitCarried(t, s)
+
+	p.servers[g2].Pause()
+	await(t, "db_g2 is given up", func() error {
+		if s.rank(g2) != rankAway {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	for _, key := range keys {
+		mustWrite(t, s, key, "3")
+	}
+	spoil(g1, keys[2]) // of what waits to be carried
+	p.servers[g2].Resume()
+	for _, key := range []string{keys[0], keys[1], keys[3]} {
+		awaitValue(t, s, service.G2, key, "3")
+	}
+	awaitCarried(t, s)
+
+	spoil(g2, keys[3])
+	p.servers[g2].Kill()
+	p.servers[g2].Restart()
+	awaitGood(t, s, g1, g2)
+	var kept service.Value // "3" only if the instance still had it to hand over
+	await(t, "db_g2 answers again", func() (err error) {
+		kept, err = s.Read(ctx, keys[2], service.ReadOptions{Node: service.G2})
+		return err
+	})
+	for key, want := range map[string]string{keys[2]: kept.Value, keys[3]: "3"} {
+		for _, node := range []string{service.G1, service.G2} {
+			awaitValue(t, s, node, key, want)
 		}
 	}
 }

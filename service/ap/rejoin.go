@@ -242,15 +242,21 @@ func (r *rejoin) read(ctx context.Context, inc *node.Incarnation, keys []string,
 		for i, key := range keys {
 			commands[i] = pipe.HMGet(ctx, layout.APRegister(key), fields...)
 		}
-		_, err := pipe.Exec(ctx)
-		return err
+		_, _ = pipe.Exec(ctx) // every command has its error
+		for _, command := range commands {
+			if err := command.Err(); err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	values := make([][]string, len(keys))
 	for i, command := range commands {
-		values[i] = texts(command.Val())
+		values[i] = make([]string, len(fields)) // as of one that is not there: merging puts a register in the place of anything else
+		copy(values[i], texts(command.Val()))
 	}
 	return values, nil
 }

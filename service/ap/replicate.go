@@ -174,6 +174,7 @@ func (f *flow) run(ctx context.Context) {
 
 // repeat works a moment after there is something to do, until ctx ends; behind a failure it waits longer and longer.
 func (f *flow) repeat(ctx context.Context, wake <-chan struct{}, tick <-chan time.Time, moment time.Duration, work func(context.Context) error) {
+	said := false // since it last went well
 	for pause := moment; ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
@@ -187,11 +188,22 @@ func (f *flow) repeat(ctx context.Context, wake <-chan struct{}, tick <-chan tim
 		limited, cancel := context.WithTimeout(ctx, f.store.config.Timeout)
 		if err := work(limited); err != nil {
 			pause = min(max(2*pause, pollEvery), backoffMax)
+			said = said || f.complain(err)
 		} else {
-			pause = moment
+			pause, said = moment, false
 		}
 		cancel()
 	}
+}
+
+// complain logs why nothing is carried, where a node has said why; that one cannot be reached is in its own books.
+func (f *flow) complain(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	f.store.config.Logger.Error("CARRY_FAILED", "from", f.store.nodes[f.from].Name(), "to", f.store.nodes[f.from.peer()].Name(), "error", err.Error())
+	return true
 }
 
 // turn renews the lease, and if it is held unfolds late batches and takes what is dirty. Only its holder does, which has nothing on

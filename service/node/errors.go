@@ -76,14 +76,14 @@ func isFailure(err error) bool {
 	return true
 }
 
-// refusalOf gives the first sentence of an error reply by which a node that serves others, or serves reads, refuses a command;
-// "" of any other error.
+// refusalOf gives the first sentence of an error reply by which a node that serves others, serves reads, or serves other keys, refuses a
+// command; "" of any other error.
 func refusalOf(err error) string {
 	var reply redis.Error
 	if err == nil || !errors.As(err, &reply) {
 		return ""
 	}
-	for _, prefix := range []string{"NOPERM", "NOREPLICAS", "MISCONF", "OOM", "READONLY"} {
+	for _, prefix := range []string{"NOPERM", "NOREPLICAS", "MISCONF", "OOM", "READONLY", "WRONGTYPE"} {
 		if text := reply.Error(); strings.HasPrefix(text, prefix) {
 			text, _, _ = strings.Cut(text, " script: ")
 			text, _, _ = strings.Cut(text, ". ")

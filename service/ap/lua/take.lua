@@ -12,8 +12,11 @@ local out, mark, n, bytes, visited = {}, { ARGV[4] }, 0, 0, 0
 for _, key in ipairs(call('ZRANGE', KEYS[1], 0, tonumber(ARGV[1]) - 1)) do
   visited = visited + 1
   local register = ARGV[3] .. key
-  local r = call('HMGET', register, 't', 'o', 'v')
-  if r[1] then -- else somebody deleted the register by hand
+  local r = redis.pcall('HMGET', register, 't', 'o', 'v')
+  if r.err and not r.err:find('^WRONGTYPE') then
+    return r
+  end
+  if r[1] then -- else somebody deleted the register by hand, or put something else in its place
     out[n + 1], out[n + 2], out[n + 3], out[n + 4] = register, r[1], r[2], r[3]
     mark[#mark + 1] = key
     n, bytes = n + 4, bytes + #r[3]
