@@ -144,10 +144,7 @@ func (s *server) stop() error {
 	defer cancel()
 	_ = client.ShutdownNoSave(ctx).Err() // there are no snapshots; if it did not hear, the signal is next
 	err := s.process.Process.Signal(syscall.SIGTERM)
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stopping redis-server: %w", err)
 	}
 	select {
