@@ -76,8 +76,8 @@ func isFailure(err error) bool {
 	return true
 }
 
-// refusalOf gives the first sentence of an error reply by which a node that serves others, serves reads, or serves other keys, refuses a
-// command; "" of any other error.
+// refusalOf gives the first sentence of an error reply by which a node that serves others, serves reads, or serves other keys,
+// refuses a command; "" of any other error.
 func refusalOf(err error) string {
 	var reply redis.Error
 	if err == nil || !errors.As(err, &reply) {
