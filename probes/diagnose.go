@@ -42,7 +42,7 @@ func Diagnose(s *Snapshot) Verdict {
 	found := slices.Concat(sourceFindings(s), blindness(s), allDown(s)) // where captop sees nothing, it has nothing else to say
 	blind := len(found) > 0
 	for _, check := range []func(*Snapshot) []finding{
-		serviceFindings, nodeFindings, nodeRefusalFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
+		serviceFindings, nodeFindings, breakerFindings, rejoinFindings, stalenessFindings, redisFindings,
 		identityFindings, trafficFindings, partFindings, silenceFindings, refusalFindings, clockFindings, versionFindings, targetFindings,
 		alertmanagerFindings, partialFindings,
 	} {

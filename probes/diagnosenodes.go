@@ -14,6 +14,8 @@ type outage struct {
 	node    Node
 	cut     []Service // services that say they cannot reach it
 	reach   []Service // services that say they can
+	refused []Service // of these, those whose commands it refuses
+	reply   string    // with which it does
 	since   time.Time
 	details string
 }
@@ -30,6 +32,9 @@ func outageOf(s *Snapshot, n Node) outage {
 			}
 			if link.Seen.Value.Reachable {
 				o.reach = append(o.reach, svc)
+				if reply := link.Seen.Value.Refusal; reply != "" {
+					o.refused, o.reply = append(o.refused, svc), reply
+				}
 				continue
 			}
 			o.cut = append(o.cut, svc)
@@ -61,6 +66,11 @@ func nodeFindings(s *Snapshot) []finding {
 	var found []finding
 	for _, o := range outages {
 		if f, bad := o.finding(s); bad {
+			found = append(found, f)
+		}
+	}
+	for _, o := range outages {
+		if f, refuses := o.refusal(); refuses {
 			found = append(found, f)
 		}
 	}
@@ -268,6 +278,13 @@ func orElse(text, other string) string {
 // wrongType begins the reply to a command at a key that holds something else.
 const wrongType = "WRONGTYPE"
 
+// The next steps for a node of which INFO or a refusal tells the same.
+const (
+	stepMaster = "Make it a master again: REPLICAOF NO ONE."
+	stepSave   = "Check its disk and memory; then BGSAVE."
+	stepMemory = "Raise maxmemory (CONFIG SET maxmemory), or delete data."
+)
+
 // refusalStep tells what to do about a node that refuses commands, by the first word of its reply.
 func refusalStep(kind string) string {
 	switch kind {
@@ -276,40 +293,25 @@ func refusalStep(kind string) string {
 	case "NOREPLICAS":
 		return "Give it the replicas that its min-replicas-to-write asks for, or set that to 0."
 	case "MISCONF":
-		return "Check its disk and memory; then BGSAVE."
+		return stepSave
 	case "OOM":
-		return "Raise maxmemory (CONFIG SET maxmemory), or delete data."
+		return stepMemory
 	case wrongType:
 		return "Something else wrote a key of theirs there: find it (SCAN 0 MATCH ?p:* TYPE string), and delete it."
 	}
-	return "Make it a master again: REPLICAOF NO ONE."
+	return stepMaster
 }
 
-// nodeRefusalFindings tells of nodes that answer, and refuse what services ask of them. What a node's own INFO tells is left to
-// redisFindings.
-func nodeRefusalFindings(s *Snapshot) []finding {
-	var found []finding
-	for _, n := range s.Nodes {
-		var refused []Service
-		var reply string
-		for _, svc := range s.Services {
-			for _, link := range svc.Links {
-				if link.Node == n.Name && link.Seen.Value.Refusal != "" && link.Seen.Value.Reachable &&
-					svc.Reach.Contact == Up && link.Seen.Freshness(s.At, s.Poll) != FreshnessUnknown {
-					refused, reply = append(refused, svc), link.Seen.Value.Refusal
-				}
-			}
-		}
-		kind, _, _ := strings.Cut(reply, " ")
-		if len(refused) == 0 || n.Reach.Contact == Up && (kind == "OOM" || kind == "READONLY") {
-			continue
-		}
-		f := finding{situation: short(n.Name) + "_refuses", severity: Critical, about: n.Name, next: refusalStep(kind),
-			sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", n.Name, and(names(refused)), reply)}
-		if !anyCP(refused) || kind == wrongType {
-			f.severity = Warning // AP goes on with the other node, and both with the other keys
-		}
-		found = append(found, f)
+// refusal tells of a node that answers, and refuses what services ask of it. What its own INFO tells is left to redisFindings.
+func (o outage) refusal() (finding, bool) {
+	kind, _, _ := strings.Cut(o.reply, " ")
+	if len(o.refused) == 0 || o.node.Reach.Contact == Up && (kind == "OOM" || kind == "READONLY") {
+		return finding{}, false
 	}
-	return found
+	f := finding{situation: short(o.node.Name) + "_refuses", severity: Critical, about: o.node.Name, next: refusalStep(kind),
+		sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", o.node.Name, and(names(o.refused)), o.reply)}
+	if !anyCP(o.refused) || kind == wrongType {
+		f.severity = Warning // AP goes on with the other node, and both with the other keys
+	}
+	return f, true
 }

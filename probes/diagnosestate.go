@@ -140,7 +140,7 @@ func redisFindings(s *Snapshot) []finding {
 		}
 		info := n.Info.Value
 		if info.Role != "master" {
-			add("replica", Critical, "runs as a replica, which refuses writes.", "Make it a master again: REPLICAOF NO ONE.")
+			add("replica", Critical, "runs as a replica, which refuses writes.", stepMaster)
 		}
 		untold := info.Persistence.Untold
 		if len(untold) > 0 {
@@ -152,7 +152,7 @@ func redisFindings(s *Snapshot) []finding {
 		}
 		if !info.Persistence.RDBSaveOK && !slices.Contains(untold, rdbStatus) {
 			add("rdb_failed", Warning, "could not save its last snapshot to disk; by default Redis refuses writes then (MISCONF).",
-				"Check its disk and memory; then BGSAVE.")
+				stepSave)
 		}
 		if info.Persistence.AOF && !info.Persistence.AOFRewriteOK {
 			add("aof_rewrite_failed", Warning, "could not rewrite its append-only file, which goes on growing until its disk is full.",
@@ -161,7 +161,7 @@ func redisFindings(s *Snapshot) []finding {
 		switch {
 		case info.MaxMemory > 0 && info.UsedMemory >= info.MaxMemory && info.EvictionPolicy == "noeviction":
 			add("out_of_memory", Critical, "is out of memory: it uses all that maxmemory allows, and refuses writes (OOM).",
-				"Raise maxmemory (CONFIG SET maxmemory), or delete data.")
+				stepMemory)
 		case info.MaxMemory > 0 && float64(info.UsedMemory) > fullMemory*float64(info.MaxMemory):
 			add("memory", Warning, fmt.Sprintf("uses %d %% of its memory limit.", 100*info.UsedMemory/info.MaxMemory),
 				"Raise maxmemory or delete data before it refuses writes.")

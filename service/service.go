@@ -148,7 +148,7 @@ type NodeState struct {
 	Reachable  bool // the last contact succeeded
 	Since      time.Time
 	LastError  string // of the last failed contact; "" while reachable
-	Refusal    string // what it answers to commands that it lets nobody or not this instance run, such as "NOREPLICAS ..."; "" where it has not of late
+	Refusal    string // its reply to commands that it does not let the instance run; "" where it has not refused any of late
 	RunID      string // of the Redis process last spoken to
 	Breaker    Breaker
 	Rejoin     Rejoin

@@ -2,7 +2,6 @@ package ap
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os/exec"
 	"runtime"
@@ -45,12 +44,7 @@ func BenchmarkCatchUp(b *testing.B) {
 	time.Sleep(catchUpCalm)
 	calm := steady.lap()
 	p.servers[g2].Pause()
-	await(b, "db_g2 is given up", func() error {
-		if s.rank(g2) != rankAway {
-			return fmt.Errorf("%+v", s.Nodes()[g2])
-		}
-		return nil
-	})
+	awaitAway(b, s, g2)
 	queue(b, s, client(b, p.servers[g1]), b.N)
 	before := heap()
 	p.servers[g2].Resume()

@@ -110,12 +110,7 @@ func TestWhatIsNoRegisterHoldsUpNothing(t *testing.T) {
 	awaitCarried(t, s)
 
 	p.servers[g2].Pause()
-	await(t, "db_g2 is given up", func() error {
-		if s.rank(g2) != rankAway {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	awaitAway(t, s, g2)
 	for _, key := range keys {
 		mustWrite(t, s, key, "3")
 	}

@@ -255,8 +255,10 @@ func (r *rejoin) read(ctx context.Context, inc *node.Incarnation, keys []string,
 	}
 	values := make([][]string, len(keys))
 	for i, command := range commands {
-		values[i] = make([]string, len(fields)) // as of one that is not there: merging puts a register in the place of anything else
-		copy(values[i], texts(command.Val()))
+		values[i] = texts(command.Val())
+		if command.Err() != nil { // as of one that is not there: merging puts a register in the place of anything else
+			values[i] = make([]string, len(fields))
+		}
 	}
 	return values, nil
 }

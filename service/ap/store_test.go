@@ -105,6 +105,16 @@ func await(t testing.TB, what string, check func() error) {
 	}
 }
 
+func awaitAway(t testing.TB, s *Store, which side) {
+	t.Helper()
+	await(t, s.nodes[which].Name()+" is given up", func() error {
+		if s.rank(which) != rankAway {
+			return fmt.Errorf("%+v", s.Nodes()[which])
+		}
+		return nil
+	})
+}
+
 func mustWrite(t testing.TB, s *Store, key, value string) service.Written {
 	t.Helper()
 	w, err := s.Write(context.Background(), key, []byte(value))

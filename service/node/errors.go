@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -83,22 +84,20 @@ func refusalOf(err error) string {
 	if err == nil || !errors.As(err, &reply) {
 		return ""
 	}
-	for _, prefix := range []string{"NOPERM", "NOREPLICAS", "MISCONF", "OOM", "READONLY", "WRONGTYPE"} {
-		if text := reply.Error(); strings.HasPrefix(text, prefix) {
-			text, _, _ = strings.Cut(text, " script: ")
-			text, _, _ = strings.Cut(text, ". ")
-			return strings.TrimSuffix(text, ".")
-		}
+	text := reply.Error()
+	if !begins(text, "NOPERM", "NOREPLICAS", "MISCONF", "OOM", "READONLY", "WRONGTYPE") {
+		return ""
 	}
-	return ""
+	text, _, _ = strings.Cut(text, " script: ")
+	text, _, _ = strings.Cut(text, ". ")
+	return strings.TrimSuffix(text, ".")
 }
 
 // unserving tells the error replies of a node that serves nobody. BUSY is that of one whose script does not end.
 func unserving(reply string) bool {
-	for _, prefix := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ", "ERR max number of clients"} {
-		if strings.HasPrefix(reply, prefix) {
-			return true
-		}
-	}
-	return false
+	return begins(reply, "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOAUTH", "WRONGPASS", "BUSY ", "ERR max number of clients")
+}
+
+func begins(reply string, prefixes ...string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(reply, prefix) })
 }
