@@ -3,6 +3,7 @@ package ap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -21,10 +22,22 @@ func TestNodeBusyWithAScriptIsPassedBy(t *testing.T) {
 	db := client(t, p.servers[g1])
 	ended := make(chan error, 1)
 	go func() { ended <- db.Eval(context.Background(), "while true do end", nil).Err() }()
+	until := time.Now().Add(3 * testTimeout)
 	var all errgroup.Group
+	all.Go(func() error {
+		for known := false; time.Now().Before(until); time.Sleep(time.Millisecond) {
+			switch state := s.Nodes()[g1]; {
+			case !state.Reachable:
+				known = true
+			case known:
+				return fmt.Errorf("a node that refuses everything counts as well again: %+v", state)
+			}
+		}
+		return nil
+	})
 	for range 8 {
 		all.Go(func() error {
-			for until := time.Now().Add(3 * testTimeout); time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+			for ; time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
 				if _, err := s.Read(context.Background(), "k", service.ReadOptions{}); err != nil {
 					return err
 				}
