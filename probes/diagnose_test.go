@@ -131,7 +131,7 @@ func TestVerdicts(t *testing.T) {
 		}, "g1_refuses", Warning, false, "refuses commands of app_ap: NOPERM User ap"},
 		{"refuses at a key", func(s *stack) {
 			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "WRONGTYPE Operation against a key holding the wrong kind of value" })
-		}, "g1_refuses", Warning, false, "refuses commands of app_cp: WRONGTYPE Operation"},
+		}, "g1_refuses", Warning, false, "wrong kind of value. Something else wrote a key of theirs there."},
 		{"refuses as its INFO tells", func(s *stack) {
 			replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction")
 			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "OOM command not allowed when used memory > 'maxmemory'" })
@@ -166,6 +166,32 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("no next step, or a password: %+v", v)
 			}
 		})
+	}
+}
+
+// TestKeyOfSomethingElse shows what is advised about what is no key of theirs: the node's restart puts the peer's in its place,
+// but for what db_g2 holds while db_g1 waits for it.
+func TestKeyOfSomethingElse(t *testing.T) {
+	const reply = "WRONGTYPE Operation against a key holding the wrong kind of value"
+	for _, is := range []struct{ at, waits, situation, act string }{
+		{service.G1, "", "g1_refuses", "restart db_g1"},
+		{service.G2, "", "g2_refuses", "restart db_g2"},
+		{service.G1, service.G2, "g2_rejoining", "restart db_g1"},
+		{service.G2, service.G1, "g1_rejoining", ""},
+	} {
+		s, state := newStack(), newState(t, targets(), tick, epoch)
+		s.watch(t, state, 2)
+		s.node("app_cp", is.at, func(n *api.NodeBody) { n.Refusal = reply })
+		s.node("app_cp", is.waits, func(n *api.NodeBody) {
+			n.Rejoin = api.RejoinBody{Active: true, Waiting: "asking " + is.at + ": cp:{1}:k:x: " + reply}
+		})
+		v := s.watch(t, state, 2).Verdict
+		if v.Situation != is.situation || v.Act != is.act || v.Severity != Warning || v.ByDesign || len(v.Also) > 0 {
+			t.Errorf("%+v: %+v", is, v)
+		}
+		if deleted := strings.Contains(v.NextStep, "delete it (DEL)"); deleted != (is.act == "") {
+			t.Errorf("%+v: the next step is %q", is, v.NextStep)
+		}
 	}
 }
 

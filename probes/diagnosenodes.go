@@ -70,7 +70,7 @@ func nodeFindings(s *Snapshot) []finding {
 		}
 	}
 	for _, o := range outages {
-		if f, refuses := o.refusal(); refuses {
+		if f, refuses := o.refusal(s); refuses {
 			found = append(found, f)
 		}
 	}
@@ -275,7 +275,8 @@ func orElse(text, other string) string {
 	return text
 }
 
-// wrongType begins the reply to a command at a key that holds something else.
+// wrongType begins the reply to a command at a key that holds something else. What lies there counts as lost once the node has
+// restarted: its peer's is put in its place.
 const wrongType = "WRONGTYPE"
 
 // The next steps for a node of which INFO or a refusal tells the same.
@@ -285,7 +286,7 @@ const (
 	stepMemory = "Raise maxmemory (CONFIG SET maxmemory), or delete data."
 )
 
-// refusalStep tells what to do about a node that refuses commands, by the first word of its reply.
+// refusalStep tells what to do about a node that refuses commands, by the first word of its reply, but for wrongType.
 func refusalStep(kind string) string {
 	switch kind {
 	case "NOPERM":
@@ -296,22 +297,27 @@ func refusalStep(kind string) string {
 		return stepSave
 	case "OOM":
 		return stepMemory
-	case wrongType:
-		return "Something else wrote a key of theirs there: find it (SCAN 0 MATCH ?p:* TYPE string), and delete it."
 	}
 	return stepMaster
 }
 
 // refusal tells of a node that answers, and refuses what services ask of it. What its own INFO tells is left to redisFindings.
-func (o outage) refusal() (finding, bool) {
+func (o outage) refusal(s *Snapshot) (finding, bool) {
 	kind, _, _ := strings.Cut(o.reply, " ")
-	if len(o.refused) == 0 || o.node.Reach.Contact == Up && (kind == "OOM" || kind == "READONLY") {
+	switch {
+	case len(o.refused) == 0, o.node.Reach.Contact == Up && (kind == "OOM" || kind == "READONLY"):
+		return finding{}, false
+	case kind == wrongType && slices.ContainsFunc(s.Nodes, keptByForeignData):
 		return finding{}, false
 	}
 	f := finding{situation: short(o.node.Name) + "_refuses", severity: Critical, about: o.node.Name, next: refusalStep(kind),
 		sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", o.node.Name, and(names(o.refused)), o.reply)}
-	if !anyCP(o.refused) || kind == wrongType {
-		f.severity = Warning // AP goes on with the other node, and both with the other keys
+	switch {
+	case kind == wrongType: // they go on with the other keys
+		f.severity, f.sentence = Warning, f.sentence+" Something else wrote a key of theirs there."
+		f.next, f.act = restart(o.node.Name)
+	case !anyCP(o.refused): // AP goes on with the other node
+		f.severity = Warning
 	}
 	return f, true
 }

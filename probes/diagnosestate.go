@@ -80,6 +80,11 @@ func nodeUp(s *Snapshot, name string) bool {
 	return false
 }
 
+// keptByForeignData reports whether a node cannot be settled because its peer holds something else in the place of a key.
+func keptByForeignData(n Node) bool {
+	return n.Rejoin.Known && strings.Contains(n.Rejoin.Value.Waiting, wrongType)
+}
+
 // rejoinFindings shows nodes that are being settled with their peer.
 func rejoinFindings(s *Snapshot) []finding {
 	var found []finding
@@ -104,6 +109,14 @@ func rejoinFindings(s *Snapshot) []finding {
 		default:
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
 			f.next = "Bring back the peer first: only the two together know the newest values."
+			switch {
+			case !keptByForeignData(n):
+			case n.Name == service.G2:
+				f.byDesign = false
+				f.next, f.act = restart(service.G1)
+			default:
+				f.byDesign, f.next = false, "Something else wrote that key there: delete it (DEL); db_g1 then keeps what it has of it."
+			}
 		}
 		found = append(found, f)
 	}

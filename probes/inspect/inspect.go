@@ -186,8 +186,8 @@ func ask(ctx context.Context, client *redis.Client) *questions {
 	return q
 }
 
-// answered says that the node did answer, if only with a refusal of one command. A refusal of the password or while it
-// loads concerns every command.
+// answered says that the node did answer, if only with a refusal of one command. A refusal of the password, while it
+// loads, or while it is busy with a script concerns every command.
 func answered(err error) bool {
 	var refusal redis.Error
 	if err == nil {
@@ -196,7 +196,7 @@ func answered(err error) bool {
 	if !errors.As(err, &refusal) {
 		return false
 	}
-	for _, every := range []string{"NOAUTH", "WRONGPASS", "ERR AUTH", "LOADING", "DENIED", "ERR max number"} {
+	for _, every := range []string{"NOAUTH", "WRONGPASS", "ERR AUTH", "LOADING", "DENIED", "BUSY ", "ERR max number"} {
 		if strings.HasPrefix(err.Error(), every) {
 			return false
 		}

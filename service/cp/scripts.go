@@ -224,6 +224,9 @@ func sendAll(ctx context.Context, inc *node.Incarnation, keys []string, requests
 			}
 			continue
 		}
+		if redis.HasErrorPrefix(command.Err(), "WRONGTYPE") {
+			return replies, fmt.Errorf("%s: %w", layout.CPKey(keys[i]), command.Err())
+		}
 		if command.Err() == nil {
 			if replies[i], err = words(command.Val()); err != nil {
 				return replies, err

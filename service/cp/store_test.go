@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"captop/service"
+	"captop/service/layout"
 	"captop/service/node"
 	"captop/service/node/nodetest"
 )
@@ -178,6 +180,13 @@ func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
 	for name, lose := range map[string]func(s *nodetest.Server, copied string){
 		"empty":    func(s *nodetest.Server, _ string) { s.Wipe() },
 		"old copy": func(s *nodetest.Server, copied string) { s.LoadDisk(copied) },
+		"something else": func(s *nodetest.Server, _ string) {
+			for k := range 10 {
+				if _, err := s.Ask("SET", layout.CPKey(fmt.Sprint("k", k)), "no key of ours"); err != nil {
+					panic(err)
+				}
+			}
+		},
 	} {
 		for i, victim := range []string{service.G1, service.G2} {
 			t.Run(name+" "+victim, func(t *testing.T) {
@@ -210,6 +219,47 @@ func TestLostDataIsSettledBeforeItIsBelieved(t *testing.T) {
 				mustHold(t, s, "k1", "newer")
 			})
 		}
+	}
+}
+
+// What stands in the place of a key at the node that did not restart leaves that key alone without an answer, and is named.
+func TestNoKeyAtThePeerOfARestartedNode(t *testing.T) {
+	for i, victim := range []string{service.G1, service.G2} {
+		t.Run(victim, func(t *testing.T) {
+			servers := []*nodetest.Server{nodetest.Start(t), nodetest.Start(t)}
+			s := openStore(t, servers[0].URL(), servers[1].URL())
+			eventually(t, "settling", func() error { return wellSettled(s) })
+			mustWrite(t, s, "k", "1")
+			mustWrite(t, s, "other", "1")
+			peer := servers[1-i]
+			if _, err := peer.Ask("SET", layout.CPKey("k"), "no key of ours"); err != nil {
+				t.Fatal(err)
+			}
+			servers[i].Restart()
+			eventually(t, "naming what is in the way", func() error {
+				if waiting := s.Nodes()[i].Rejoin.Waiting; !strings.Contains(waiting, layout.CPKey("k")+": WRONGTYPE") {
+					return fmt.Errorf("%s waits for %q", victim, waiting)
+				}
+				return nil
+			})
+			mustWrite(t, s, "other", "2")
+			mustHold(t, s, "other", "2")
+			if got, err := read(s, "k", ""); err == nil || service.CodeOf(err) == service.CodeNotFound {
+				t.Errorf("k is read as %q, %v", got.Value, err)
+			}
+			if victim == service.G1 {
+				_, err := peer.Ask("DEL", layout.CPKey("k"))
+				if err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				peer.Restart()
+			}
+			eventually(t, "settling", func() error { return wellSettled(s) })
+			if got, err := read(s, "k", victim); err != nil || got.Value != "1" {
+				t.Errorf("%s reads k as %q, %v", victim, got.Value, err)
+			}
+		})
 	}
 }
 

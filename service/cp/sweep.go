@@ -326,7 +326,7 @@ func (w *sweeping) settlePage(ctx context.Context, at side, cursor uint64) (next
 }
 
 // unsettled gives the keys among these names that the node has not settled under its present run: most are found twice,
-// for both nodes hold them, and what requests have met is settled already.
+// for both nodes hold them, and what requests have met is settled already. What is no key of ours in the place of one is not.
 func (w *sweeping) unsettled(ctx context.Context, page []string) (keys []string, err error) {
 	for _, name := range page {
 		if key, ok := layout.CPUserKey(name); ok {
@@ -338,16 +338,18 @@ func (w *sweeping) unsettled(ctx context.Context, page []string) (keys []string,
 	}
 	stamps := make([]*redis.StringCmd, len(keys))
 	err = w.inc().Do(ctx, func(client *redis.Client) error {
-		_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		_, _ = client.Pipelined(ctx, func(pipe redis.Pipeliner) error { // every command has its error
 			for i, key := range keys {
 				stamps[i] = pipe.HGet(ctx, layout.CPKey(key), layout.CPSettled)
 			}
 			return nil
 		})
-		if errors.Is(err, redis.Nil) { // one of them is not there
-			return nil
+		for _, stamp := range stamps {
+			if err := stamp.Err(); err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+				return err
+			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -409,7 +411,7 @@ func (s *Store) stepAll(ctx context.Context, p *pair, at side, keys []string, ta
 	}
 	replies, err := sendAll(ctx, p.incs[at], askKeys, requests)
 	if err != nil {
-		return err
+		return fmt.Errorf("asking %s: %w", s.nodes[at].Name(), err)
 	}
 	for i, index := range waiting {
 		t := tasks[index].answered(replies[i])

@@ -167,6 +167,30 @@ func TestLife(t *testing.T) {
 	}
 }
 
+// TestBusyIsRestarted: a server that is busy with a script hears no signal, and after its first write can't end the script alone.
+func TestBusyIsRestarted(t *testing.T) {
+	for name, script := range map[string]string{
+		"it reads":  "while true do redis.call('GET', 'k') end",
+		"it writes": "while true do redis.call('SET', 'own', '1') end",
+	} {
+		t.Run(name, func(t *testing.T) {
+			port, _ := server(t, true)
+			c := client(port)
+			must(t, c.ConfigSet(t.Context(), "lua-time-limit", "10").Err())
+			must(t, c.Set(t.Context(), "k", "v", 0).Err())
+			s := open(t, port)
+			before := part(t, s)
+			go client(port).Eval(context.Background(), script, nil)
+			eventually(t, "it is busy", func() bool { return redis.HasErrorPrefix(client(port).Ping(t.Context()).Err(), "BUSY ") })
+			must(t, s.Do(t.Context(), before, stack.Restart))
+			eventually(t, "the data is there", func() bool { return client(port).Get(t.Context(), "k").Val() == "v" })
+			if now := part(t, s); !now.Since.After(before.Since) {
+				t.Errorf("since %v, before %v", now.Since, before.Since)
+			}
+		})
+	}
+}
+
 // TestCrashedIsStarted: it was killed, and is started as it was.
 func TestCrashedIsStarted(t *testing.T) {
 	port, _ := server(t, false)

@@ -81,6 +81,7 @@ type known struct {
 	Dir     string    `json:"dir"`            // its data folder
 	Owned   []string  `json:"owned"`          // what in it is the node's
 	Log     string    `json:"log,omitempty"`
+	AOF     bool      `json:"aof,omitempty"` // what is written is on disk without a save
 }
 
 // runs says whether the very process is still there.
@@ -129,7 +130,8 @@ func (s *Stack) study(ctx context.Context, client *redis.Client, name string, p 
 	if err != nil {
 		return known{}, fmt.Errorf("asking it for its settings: %w", err)
 	}
-	note := known{PID: p.pid, Started: p.started, Seen: time.Now(), UID: p.uid, GID: p.gid, Unit: unit(p.pid), Dir: config["dir"], Log: config["logfile"]}
+	note := known{PID: p.pid, Started: p.started, Seen: time.Now(), UID: p.uid, GID: p.gid, Unit: unit(p.pid), Dir: config["dir"], Log: config["logfile"],
+		AOF: config["appendonly"] == "yes"}
 	for _, owned := range []string{config["dbfilename"], config["appenddirname"], config["appendfilename"]} {
 		if owned != "" {
 			note.Owned = append(note.Owned, owned)
@@ -234,6 +236,9 @@ func (s *Stack) stop(ctx context.Context, name string, note known) error {
 	asking, cancel := context.WithTimeout(ctx, askTime)
 	client := s.client(name)
 	refused := client.Shutdown(asking).Err() // a server that obeys breaks the connection
+	if redis.HasErrorPrefix(refused, "BUSY ") {
+		refused = endScript(asking, client, note)
+	}
 	cancel()
 	_ = client.Close()
 	var redisError redis.Error
@@ -253,6 +258,19 @@ func (s *Stack) stop(ctx context.Context, name string, note known) error {
 	}
 	note.Seen = time.Now()
 	return s.note(name, note)
+}
+
+// endScript has a server end that is busy with a script, which hears no signal: behind the script, or, where that has written
+// and can't be ended alone, with it. Without an AOF that would lose what was written since the last save.
+func endScript(ctx context.Context, client *redis.Client, note known) error {
+	err := client.ScriptKill(ctx).Err()
+	if redis.HasErrorPrefix(err, "UNKILLABLE") && note.AOF {
+		return client.ShutdownNoSave(ctx).Err()
+	}
+	if err != nil && !redis.HasErrorPrefix(err, "NOTBUSY") {
+		return err
+	}
+	return client.Shutdown(ctx).Err()
 }
 
 // start starts the server as it was, in a session of its own: it outlives captop and its terminal.
