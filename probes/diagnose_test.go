@@ -131,7 +131,7 @@ func TestVerdicts(t *testing.T) {
 		}, "g1_refuses", Warning, false, "refuses commands of app_ap: NOPERM User ap"},
 		{"refuses at a key", func(s *stack) {
 			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "WRONGTYPE Operation against a key holding the wrong kind of value" })
-		}, "g1_refuses", Warning, false, "wrong kind of value. Something else wrote a key of theirs there."},
+		}, "g1_refuses", Warning, false, "db_g1 holds something else in the place of a key of app_cp (WRONGTYPE)."},
 		{"refuses as its INFO tells", func(s *stack) {
 			replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction")
 			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Refusal = "OOM command not allowed when used memory > 'maxmemory'" })

@@ -314,7 +314,8 @@ func (o outage) refusal(s *Snapshot) (finding, bool) {
 		sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", o.node.Name, and(names(o.refused)), o.reply)}
 	switch {
 	case kind == wrongType: // they go on with the other keys
-		f.severity, f.sentence = Warning, f.sentence+" Something else wrote a key of theirs there."
+		f.severity = Warning
+		f.sentence = fmt.Sprintf("%s holds something else in the place of a key of %s (WRONGTYPE).", o.node.Name, and(names(o.refused)))
 		f.next, f.act = restart(o.node.Name)
 	case !anyCP(o.refused): // AP goes on with the other node
 		f.severity = Warning

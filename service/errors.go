@@ -22,7 +22,7 @@ const (
 	CodeRateLimited      Code = "rate_limited"       // 429
 	CodeConflict         Code = "conflict"           // 409: another write of the key is in flight and did not end in time
 	CodeClockSkew        Code = "clock_skew"         // 503: clocks are further apart than allowed
-	CodeNodeUnavailable  Code = "node_unavailable"   // 503: a node that is needed cannot be reached
+	CodeNodeUnavailable  Code = "node_unavailable"   // 503: a node that is needed cannot be reached, or refuses
 	CodeCircuitOpen      Code = "circuit_open"       // 503: the breaker before a needed node is OPEN
 	CodeRejoining        Code = "rejoining"          // 503: a needed node is not settled yet and its peer cannot be asked
 	CodeUnknownOutcome   Code = "unknown_outcome"    // 504: the write may have taken effect

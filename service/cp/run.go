@@ -7,7 +7,10 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"captop/service"
 	"captop/service/node"
@@ -204,7 +207,10 @@ func wait(ctx context.Context, pause time.Duration) error {
 // refusal turns what stopped an operation into the error that its caller sees.
 func refusal(err error, outcome service.Outcome) error {
 	e := &service.Error{Outcome: outcome, Err: err}
-	var emptied emptiedError
+	var (
+		emptied emptiedError
+		reply   redis.Error
+	)
 	switch {
 	case outcome == service.Unknown:
 		e.Code, e.Message = service.CodeUnknownOutcome, "db_g1 did not say whether it took the write; read the key to see"
@@ -220,6 +226,9 @@ func refusal(err error, outcome service.Outcome) error {
 		e.Code, e.Message = service.CodeCircuitOpen, "a node that this needs has been failing and is left alone for a moment"
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Code, e.Message = service.CodeTimeout, "a node that this needs did not answer within NETWORK_TIMEOUT_SEC"
+	case errors.As(err, &reply):
+		text, _, _ := strings.Cut(reply.Error(), " script: ") // where in which script is no caller's concern
+		e.Code, e.Message = service.CodeNodeUnavailable, "a node that this needs refuses it: "+text
 	default:
 		e.Code, e.Message = service.CodeNodeUnavailable, "a node that this needs cannot be reached"
 	}

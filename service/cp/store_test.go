@@ -248,8 +248,12 @@ func TestNoKeyAtThePeerOfARestartedNode(t *testing.T) {
 				t.Errorf("k is read as %q, %v", got.Value, err)
 			}
 			if victim == service.G1 {
-				_, err := peer.Ask("DEL", layout.CPKey("k"))
-				if err != nil {
+				const want = "a node that this needs refuses it: WRONGTYPE Operation against a key holding the wrong kind of value"
+				var refused *service.Error
+				if _, err := write(s, "k", "2"); !asRefusal(err, &refused) || refused.Outcome != service.NotApplied || refused.Message != want {
+					t.Errorf("writing k: %v", err)
+				}
+				if _, err := peer.Ask("DEL", layout.CPKey("k")); err != nil {
 					t.Fatal(err)
 				}
 			} else {
