@@ -247,7 +247,8 @@ func (d showJob) view(width int, s seen) (string, []string) {
 			mark = t.At(theme.Critical).Render("✗")
 		}
 		took := cell.Right(cell.Age(step.at.Sub(j.started)), 6)
-		lines = append(lines, cell.Ends(mark+" "+step.text, t.Dim.Render(took), width))
+		text := cell.Hang(mark+" ", cell.Wrap(step.text, width-2-1-cell.Width(took), 3))
+		lines = append(append(lines, cell.Ends(text[0], t.Dim.Render(took), width)), text[1:]...)
 	}
 	if !j.done() {
 		hint := t.Key.Render("esc") + t.Dim.Render(" hides this; the action goes on, for "+cell.Age(s.now.Sub(j.started))+" now")

@@ -283,3 +283,15 @@ func TestActionsThatComeLater(t *testing.T) {
 	u.press("r")
 	u.sees("restart db_g2?")
 }
+
+// TestLongStepKeepsItsTime: a narrow box breaks what a step says, and does not cut when it was.
+func TestLongStepKeepsItsTime(t *testing.T) {
+	began := time.Now()
+	told := "waiting until app_cp and app_ap have settled db_g2 with its peer"
+	d := showJob{job: &job{steps: []step{{text: told, at: began.Add(12 * time.Second)}}, started: began}, keys: keys.Default()}
+	_, lines := d.view(40, seen{now: began.Add(20 * time.Second), theme: theme.New(theme.None, false, func(string) string { return "" })})
+	frame := strings.Join(lines, "\n")
+	if words := strings.Join(strings.Fields(strings.Replace(frame, " 12 s\n", "\n", 1)), " "); !strings.Contains(words, told) {
+		t.Errorf("at 40 cells:\n%s", frame)
+	}
+}

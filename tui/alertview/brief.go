@@ -36,7 +36,7 @@ func Brief(c screen.Context, width, rows int) []string {
 		note = " " + c.Theme.Bold.Render(fmt.Sprintf("+%d more", more))
 	}
 	title := c.Theme.Title.Render("alerts") + " "
-	counts := " " + summary(c, all) + note
+	counts := cell.Cut(" "+summary(c, all), width-cell.Width(title)-cell.Width(note)) + note
 	rest := max(width-cell.Width(title)-cell.Width(counts), 0)
 	lines := []string{cell.Cut(title+c.Theme.Rule.Render(cell.Run("─", rest))+counts, width)}
 	for _, e := range eyes[:min(len(eyes), rows-1)] {

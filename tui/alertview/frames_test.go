@@ -15,6 +15,7 @@ import (
 
 	"captop/probes"
 	"captop/probes/alerts"
+	"captop/tui/cell"
 	"captop/tui/frametest"
 	"captop/tui/keys"
 	"captop/tui/screen"
@@ -418,5 +419,16 @@ func BenchmarkDraw(b *testing.B) {
 	s := sit(b, new(desk).options(), g2Down(), 200, 48)
 	for b.Loop() {
 		s.s.Draw(s.c)
+	}
+}
+
+// TestBriefTellsOfTheRest: where the title has no room for all counts, it still says how many alerts have no line.
+func TestBriefTellsOfTheRest(t *testing.T) {
+	for _, width := range []int{200, 60, 40} {
+		c := sit(t, Options{}, g2Down(), width, 24).c
+		all := Brief(c, width, 100)
+		if title := ansi.Strip(Brief(c, width, 2)[0]); !strings.HasSuffix(title, fmt.Sprintf(" +%d more", len(all)-2)) || cell.Width(title) > width {
+			t.Errorf("at %d cells: %s", width, title)
+		}
 	}
 }
