@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/prometheus/common/model"
+
 	"captop/probes/alerts"
 )
 
@@ -108,12 +110,15 @@ func alertFindings(s *Snapshot, explained bool) []finding {
 		if alert.Summary != "" {
 			sentence = fmt.Sprintf("%s fires: %s.", rule.Name, strings.TrimSuffix(alert.Summary, "."))
 		}
-		if !explained {
-			sentence += " captop sees nothing else that is wrong."
-		}
 		next := "See the alert's own page of the screen."
 		if rule.Runbook != "" {
 			next = fmt.Sprintf("Read the runbook %s, on the page of alerts.", rule.Runbook)
+		}
+		if !explained {
+			sentence += " captop sees nothing else that is wrong."
+			if past := alerts.Counts(rule.Expr); past > 0 {
+				next = fmt.Sprintf("Wait %s, over which it counts; if it fires on, %s%s", model.Duration(past), strings.ToLower(next[:1]), next[1:])
+			}
 		}
 		found = append(found, finding{situation: "alert_" + rule.Name, severity: AlertSeverity(rule.Severity), sentence: sentence,
 			since: alert.ActiveAt, next: next})

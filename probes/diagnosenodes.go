@@ -197,7 +197,7 @@ func (o outage) nextStep() (next, act string) {
 	name := o.node.Name
 	switch {
 	case o.busy():
-		return fmt.Sprintf("Restart %s, which ends the script; SCRIPT KILL (of a function FUNCTION KILL) does, too, if it has not written yet.", name),
+		return fmt.Sprintf("Restart %s, which ends the script; SCRIPT KILL does, too, unless it has written.", name),
 			"restart " + name
 	case o.fullHouse():
 		return fmt.Sprintf("Close clients of %s that nobody needs (CLIENT LIST shows their age), or raise maxclients.", name), ""

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"captop/probes/alerts"
 	"captop/service"
 	"captop/service/api"
 )
@@ -146,6 +147,23 @@ func TestReplayWithAlerts(t *testing.T) {
 		}
 		if got := marshal(t, again.Snapshot(p.at)); got != p.want {
 			t.Fatalf("round %d: replayed\n%s\nlive\n%s", round, got, p.want)
+		}
+	}
+}
+
+// TestAlertOfThePast: an alert that counts events fires on for a while after the last; what is over is not said to need a page.
+func TestAlertOfThePast(t *testing.T) {
+	for expr, want := range map[string]string{
+		"rate(errors[1m]) > 0": "Wait 1m, over which it counts; if it fires on, read the runbook error-ratio-high, on the page of alerts.",
+		"errors > 0":           "Read the runbook error-ratio-high, on the page of alerts.",
+	} {
+		s := &Snapshot{Rules: []alerts.Rule{{Name: "Errors", Expr: expr, Severity: "critical", Runbook: "error-ratio-high", State: alerts.Firing,
+			Alerts: []alerts.Alert{{State: alerts.Firing}}}}}
+		if found := alertFindings(s, false); len(found) != 1 || found[0].next != want {
+			t.Errorf("%s: %+v", expr, found)
+		}
+		if found := alertFindings(s, true); strings.HasPrefix(found[0].next, "Wait") {
+			t.Errorf("%s, and something is wrong: %+v", expr, found)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -34,4 +35,30 @@ func Reads(expr string) []string {
 		needed = append(needed, strings.Join(alternatives, " or "))
 	}
 	return needed
+}
+
+// counting are the functions that tell of events: for as long as their range, what they tell of may be over.
+var counting = map[string]bool{"rate": true, "irate": true, "increase": true, "changes": true, "resets": true}
+
+// Counts is the longest range over which expr counts events; 0 where it counts none.
+func Counts(expr string) time.Duration {
+	parsed, err := promQL.ParseExpr(expr)
+	if err != nil {
+		return 0
+	}
+	var longest time.Duration
+	parser.Inspect(parsed, func(node parser.Node, _ []parser.Node) error {
+		call, ok := node.(*parser.Call)
+		if !ok || !counting[call.Func.Name] {
+			return nil
+		}
+		switch of := call.Args[0].(type) {
+		case *parser.MatrixSelector:
+			longest = max(longest, of.Range)
+		case *parser.SubqueryExpr:
+			longest = max(longest, of.Range)
+		}
+		return nil
+	})
+	return longest
 }

@@ -3,6 +3,7 @@ package alerts
 import (
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestReadsIsWhatAnExpressionNeeds(t *testing.T) {
@@ -24,6 +25,20 @@ func TestReadsIsWhatAnExpressionNeeds(t *testing.T) {
 			if _, err := promQL.ParseExpr(read); err != nil {
 				t.Errorf("Reads(%s) gives %q: %v", expr, read, err)
 			}
+		}
+	}
+}
+
+func TestCountsIsTheRangeOfEvents(t *testing.T) {
+	for expr, want := range map[string]time.Duration{
+		`rate(a[1m]) / rate(b[5m]) > 0.1`:                  5 * time.Minute,
+		`changes(a[2m]) > 0 and min_over_time(a[9m]) == 0`: 2 * time.Minute,
+		`increase((a * 2)[3m:10s]) > 0`:                    3 * time.Minute,
+		`time() - max(last_over_time(x_seconds[10m])) > 1`: 0,
+		`up == 0`: 0, `up ==`: 0,
+	} {
+		if got := Counts(expr); got != want {
+			t.Errorf("Counts(%s) is %s, want %s", expr, got, want)
 		}
 	}
 }
