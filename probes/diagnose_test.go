@@ -145,6 +145,10 @@ func TestVerdicts(t *testing.T) {
 		{"captop's clock is off", func(s *stack) { s.skew["app_cp"], s.skew["app_ap"] = time.Hour, time.Hour }, "captop_clock", Warning, false,
 			"The clock of this host"},
 		{"errors", func(s *stack) { s.growing["app_cp"] = [2]int{30, 20} }, "cp_errors", Critical, false, "app_cp answered 40 %"},
+		{"errors, for what a node refuses", func(s *stack) {
+			s.growing["app_ap"] = [2]int{30, 20}
+			s.node("app_ap", service.G1, func(n *api.NodeBody) { n.Refusal = "NOPERM User ap has no permissions to run the 'evalsha' command" })
+		}, "g1_refuses", Critical, false, "db_g1 answers, and refuses commands of app_ap"},
 		{"few errors", func(s *stack) { s.growing["app_cp"] = [2]int{98, 2} }, "cp_errors", Warning, false, "2.0 %"},
 		{"errors are over", func(s *stack) {
 			s.total["app_cp"] = [2]int{200, 100} // in one poll, and none after it

@@ -312,13 +312,15 @@ func (o outage) refusal(s *Snapshot) (finding, bool) {
 	}
 	f := finding{situation: short(o.node.Name) + "_refuses", severity: Critical, about: o.node.Name, next: refusalStep(kind),
 		sentence: fmt.Sprintf("%s answers, and refuses commands of %s: %s.", o.node.Name, and(names(o.refused)), o.reply)}
-	switch {
-	case kind == wrongType: // they go on with the other keys
+	if kind == wrongType || !anyCP(o.refused) { // they go on with the other keys, AP with the other node: where that is enough
 		f.severity = Warning
+		for _, svc := range o.refused {
+			f.severity = worseOf(f.severity, errorSeverity(s, svc))
+		}
+	}
+	if kind == wrongType {
 		f.sentence = fmt.Sprintf("%s holds something else in the place of a key of %s (WRONGTYPE).", o.node.Name, and(names(o.refused)))
 		f.next, f.act = restart(o.node.Name)
-	case !anyCP(o.refused): // AP goes on with the other node
-		f.severity = Warning
 	}
 	return f, true
 }

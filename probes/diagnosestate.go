@@ -236,6 +236,21 @@ func identityFindings(s *Snapshot) []finding {
 	return found
 }
 
+// errorSeverity grades how many of a service's requests end with an error.
+func errorSeverity(s *Snapshot, svc Service) Severity {
+	e := svc.ErrorRatio
+	switch {
+	case e.Freshness(s.At, s.Poll) == FreshnessUnknown || e.Value <= warnErrors:
+		return OK
+	case e.Value > criticalErrors && svc.Rate.Value*svc.Window.Seconds() >= fewRequests && !recovering(s, svc):
+		return Critical
+	}
+	return Warning
+}
+
+// recovering reports whether the last errors of a service were a while ago.
+func recovering(s *Snapshot, svc Service) bool { return s.At.Sub(svc.FailedAt) > quietPolls*s.Poll }
+
 // trafficFindings looks at what callers get.
 func trafficFindings(s *Snapshot) []finding {
 	var found []finding
@@ -243,16 +258,12 @@ func trafficFindings(s *Snapshot) []finding {
 		if svc.Reach.Contact != Up {
 			continue
 		}
-		if e := svc.ErrorRatio; e.Freshness(s.At, s.Poll) != FreshnessUnknown && e.Value > warnErrors {
-			severity := Warning
-			if e.Value > criticalErrors && svc.Rate.Value*svc.Window.Seconds() >= fewRequests {
-				severity = Critical
-			}
+		if severity, e := errorSeverity(s, svc), svc.ErrorRatio; severity != OK {
 			f := finding{situation: short(svc.Name) + "_errors", severity: severity, of: member{svc.Name, svc.Mode, ""},
 				sentence: fmt.Sprintf("%s answered %s of the requests of the last %s with an error.", svc.Name, percent(e.Value), Span(svc.Window)),
 				next:     "Its log names each refusal with its cause."}
-			if s.At.Sub(svc.FailedAt) > quietPolls*s.Poll {
-				f.situation, f.severity = short(svc.Name)+"_recovering", Warning
+			if recovering(s, svc) {
+				f.situation = short(svc.Name) + "_recovering"
 				f.sentence = fmt.Sprintf("%s recovers: no error for %s; of the last %s, %s of the requests failed.", svc.Name,
 					Span(s.At.Sub(svc.FailedAt)), Span(svc.Window), percent(e.Value))
 				f.next = "Wait a few seconds and see that it stays like this."

@@ -107,6 +107,8 @@ func (s *Store) sweepNodes(ctx context.Context) {
 	for _, which := range []side{tail, head} {
 		if s.unsettled(which) {
 			s.sweep(ctx, which)
+		}
+		if s.unsettled(which) {
 			return
 		}
 	}
