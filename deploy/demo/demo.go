@@ -4,6 +4,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -143,20 +144,29 @@ func notReady(ctx context.Context, i *instance) string {
 
 func (s *Stack) startNodes() error {
 	for i, name := range []string{service.G1, service.G2} {
-		n, engine, err := newNode(filepath.Join(s.dir, name), s.keeper)
+		err := s.startNode(i, name)
+		for tries := 1; errors.Is(err, errTaken) && tries < 5; tries++ { // two demos that begin at once find the same ports free
+			err = s.startNode(i, name)
+		}
 		if err != nil {
-			return fmt.Errorf("preparing %s: %w", name, err)
-		}
-		s.nodes[i], s.engine = n, engine
-		if err := n.start(); err != nil {
-			return fmt.Errorf("starting %s: %w", name, err)
-		}
-		s.parts[i].since = time.Now()
-		if s.links[i], err = link.New("127.0.0.1:0", n.addr()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *Stack) startNode(i int, name string) error {
+	n, engine, err := newNode(filepath.Join(s.dir, name), s.keeper)
+	if err != nil {
+		return fmt.Errorf("preparing %s: %w", name, err)
+	}
+	s.nodes[i], s.engine = n, engine
+	if err := n.start(); err != nil {
+		return fmt.Errorf("starting %s: %w", name, err)
+	}
+	s.parts[i].since = time.Now()
+	s.links[i], err = link.New("127.0.0.1:0", n.addr())
+	return err
 }
 
 // Close ends everything that Start started and removes its files.

@@ -18,6 +18,9 @@ import (
 	"captop/deploy/stack"
 )
 
+// errTaken: another program has taken the server's port since it was found free.
+var errTaken = errors.New("its port is another program's")
+
 // startTimeout bounds how long a Redis server may take to answer or to end.
 const startTimeout = 20 * time.Second
 
@@ -111,25 +114,45 @@ func (s *server) start() error {
 	return s.await()
 }
 
-// await waits until the server answers PING with its data loaded.
+// await waits until the server, and no other at its port, answers with its data loaded. Errors: errTaken.
 func (s *server) await() error {
 	client := s.client()
 	defer client.Close()
 	var last error
 	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		last = client.Ping(ctx).Err()
+		last = s.answers(ctx, client)
 		cancel()
 		if last == nil {
 			return nil
 		}
 		select {
 		case <-s.ended():
-			return fmt.Errorf("redis-server ended at its start; its log: %s", filepath.Join(s.dir, "redis.log"))
+			return s.endedAtStart()
 		default:
 		}
 	}
 	return fmt.Errorf("redis-server did not answer within %s: %w", startTimeout, last)
+}
+
+// answers reports whether this very process serves what is asked.
+func (s *server) answers(ctx context.Context, client *redis.Client) error {
+	if err := client.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	info, err := client.Info(ctx, "server").Result()
+	if err == nil && !strings.Contains(info, fmt.Sprintf("\r\nprocess_id:%d\r\n", s.process.Process.Pid)) {
+		return errTaken
+	}
+	return err
+}
+
+func (s *server) endedAtStart() error {
+	path := filepath.Join(s.dir, "redis.log")
+	if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text[max(len(text)-400, 0):]), "Address already in use") {
+		return fmt.Errorf("starting redis-server at %s: %w", s.address, errTaken)
+	}
+	return fmt.Errorf("redis-server ended at its start; its log: %s", path)
 }
 
 func (s *server) client() *redis.Client {

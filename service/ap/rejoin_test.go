@@ -236,7 +236,8 @@ func TestAbandonedReconciliationIsTakenOver(t *testing.T) {
 	}
 	s := p.open(t, "a", time.Now)
 	await(t, "its progress is seen, and db_g2 is reconciled", func() error {
-		if r := s.Nodes()[g1].Rejoin; !r.Active || r.Total != 7 || !s.watch[g2].view().settled {
+		peer := s.watch[g2].view() // nil before the first look at it
+		if r := s.Nodes()[g1].Rejoin; !r.Active || r.Total != 7 || peer == nil || !peer.settled {
 			return fmt.Errorf("%+v", s.Nodes())
 		}
 		return nil
