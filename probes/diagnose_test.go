@@ -109,6 +109,12 @@ func TestVerdicts(t *testing.T) {
 		{"memory short", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1050") }, "g1_memory", Warning, false, "95 %"},
 		{"out of memory", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction") },
 			"g1_out_of_memory", Critical, false, "refuses writes (OOM)"},
+		{"deletes when it is full", func(s *stack) {
+			replace(s, service.G1, "maxmemory:0", "maxmemory:9000\r\nmaxmemory_policy:allkeys-lru")
+		},
+			"g1_evicts", Warning, false, "deletes data when memory is short (maxmemory-policy allkeys-lru), and uses 11 % of its limit."},
+		{"has deleted", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:9000\r\nevicted_keys:141") }, "g1_evicted", Critical, false,
+			"has deleted 141 keys for want of memory"},
 		{"BGSAVE fails", func(s *stack) { replace(s, service.G2, "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err") },
 			"g2_rdb_failed", Warning, false, "MISCONF"},
 		{"AOF rewrite fails", func(s *stack) {
@@ -195,6 +201,22 @@ func TestKeyOfSomethingElse(t *testing.T) {
 		}
 		if deleted := strings.Contains(v.NextStep, "delete it (DEL)"); deleted != (is.act == "") {
 			t.Errorf("%+v: the next step is %q", is, v.NextStep)
+		}
+	}
+}
+
+// TestEvicted: a node gets back what it has deleted by a restart, which is not advised while it would delete it again.
+func TestEvicted(t *testing.T) {
+	for policy, act := range map[string]string{"allkeys-lru": "", "noeviction": "restart db_g1"} {
+		for situation, waiting := range map[string]string{"g1_evicted": "", "g1_emptied": service.Emptied} {
+			s, state := newStack(), newState(t, targets(), tick, epoch)
+			s.watch(t, state, 2)
+			s.info[service.G1] = strings.Replace(s.info[service.G1], "maxmemory:0", "maxmemory:9000\r\nevicted_keys:141\r\nmaxmemory_policy:"+policy, 1)
+			s.node("app_cp", service.G1, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: waiting != "", Waiting: waiting} })
+			v := s.watch(t, state, 2).Verdict
+			if told := strings.Contains(v.NextStep, "maxmemory-policy"); v.Situation != situation || v.Act != act || told != (act == "") {
+				t.Errorf("%s: %+v", policy, v)
+			}
 		}
 	}
 }

@@ -281,9 +281,10 @@ const wrongType = "WRONGTYPE"
 
 // The next steps for a node of which INFO or a refusal tells the same.
 const (
-	stepMaster = "Make it a master again: REPLICAOF NO ONE."
-	stepSave   = "Check its disk and memory; then BGSAVE."
-	stepMemory = "Raise maxmemory (CONFIG SET maxmemory), or delete data."
+	stepMaster   = "Make it a master again: REPLICAOF NO ONE."
+	stepSave     = "Check its disk and memory; then BGSAVE."
+	stepEviction = "Set maxmemory-policy to noeviction (CONFIG SET)."
+	stepMemory   = "Raise maxmemory (CONFIG SET maxmemory), or delete data."
 )
 
 // refusalStep tells what to do about a node that refuses commands, by the first word of its reply, but for wrongType.

@@ -105,7 +105,7 @@ func rejoinFindings(s *Snapshot) []finding {
 		case service.Emptied:
 			f.severity, f.byDesign, f.situation = Critical, false, short(n.Name)+"_emptied"
 			f.sentence = fmt.Sprintf("%s was emptied while it ran, and may have forgotten what it promised: %s takes no writes.", n.Name, r.By)
-			f.next, f.act = restart(n.Name)
+			f.next, f.act = regain(n)
 		default:
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
 			f.next = "Bring back the peer first: only the two together know the newest values."
@@ -140,6 +140,14 @@ func stalenessFindings(s *Snapshot) []finding {
 	return found
 }
 
+// regain tells how a node gets back from its peer what it has lost: not before it stops deleting it.
+func regain(n Node) (next, act string) {
+	if info := n.Info.Value; info.EvictedKeys > 0 && info.EvictionPolicy != "noeviction" {
+		return stepEviction + " Then raise maxmemory, and restart it.", ""
+	}
+	return restart(n.Name)
+}
+
 // redisFindings looks at the nodes' own state.
 func redisFindings(s *Snapshot) []finding {
 	var found []finding
@@ -171,17 +179,22 @@ func redisFindings(s *Snapshot) []finding {
 			add("aof_rewrite_failed", Warning, "could not rewrite its append-only file, which goes on growing until its disk is full.",
 				"Check its disk and memory; then BGREWRITEAOF.")
 		}
+		if info.EvictedKeys > 0 { // of this run: the next one is given what its peer has
+			next, act := regain(n)
+			add("evicted", Critical, fmt.Sprintf("has deleted %d keys for want of memory: what services have acknowledged is missing there.", info.EvictedKeys), next)
+			found[len(found)-1].act = act
+		}
+		evicts := info.EvictionPolicy != "noeviction" && info.EvictionPolicy != ""
 		switch {
 		case info.MaxMemory > 0 && info.UsedMemory >= info.MaxMemory && info.EvictionPolicy == "noeviction":
 			add("out_of_memory", Critical, "is out of memory: it uses all that maxmemory allows, and refuses writes (OOM).",
 				stepMemory)
+		case info.MaxMemory > 0 && evicts:
+			add("evicts", Warning, fmt.Sprintf("deletes data when memory is short (maxmemory-policy %s), and uses %d %% of its limit.", info.EvictionPolicy,
+				100*info.UsedMemory/info.MaxMemory), stepEviction)
 		case info.MaxMemory > 0 && float64(info.UsedMemory) > fullMemory*float64(info.MaxMemory):
 			add("memory", Warning, fmt.Sprintf("uses %d %% of its memory limit.", 100*info.UsedMemory/info.MaxMemory),
 				"Raise maxmemory or delete data before it refuses writes.")
-		}
-		if info.MaxMemory > 0 && info.EvictionPolicy != "noeviction" && info.EvictionPolicy != "" {
-			add("evicts", Warning, fmt.Sprintf("deletes data when memory is short (maxmemory-policy %s).", info.EvictionPolicy),
-				"Set maxmemory-policy to noeviction.")
 		}
 		switch {
 		case info.MaxClients > 0 && info.Clients >= info.MaxClients:
