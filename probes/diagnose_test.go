@@ -221,6 +221,16 @@ func TestEvicted(t *testing.T) {
 	}
 }
 
+// TestHeldByPeer: what db_g2 cannot be told by a db_g1 that has evicted keys comes with the restart of db_g1.
+func TestHeldByPeer(t *testing.T) {
+	s, state := newStack(), newState(t, targets(), tick, epoch)
+	s.watch(t, state, 2)
+	s.node("app_cp", service.G2, func(n *api.NodeBody) { n.Rejoin = api.RejoinBody{Active: true, Waiting: "db_g1 " + service.Evicted} })
+	if v := s.watch(t, state, 2).Verdict; v.Situation != "g2_rejoining" || v.Act != "restart db_g1" || v.ByDesign {
+		t.Errorf("%+v", v)
+	}
+}
+
 // TestActs shows that what a verdict names to be done is done to the part that the verdict is about.
 func TestActs(t *testing.T) {
 	for act, change := range map[string]func(*stack){

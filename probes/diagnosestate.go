@@ -71,13 +71,16 @@ func eachLink(s *Snapshot, visit func(Service, Link)) {
 	}
 }
 
-func nodeUp(s *Snapshot, name string) bool {
+func nodeUp(s *Snapshot, name string) bool { return nodeNamed(s, name).Reach.Contact == Up }
+
+// nodeNamed gives a node, a zero one where captop watches none of that name.
+func nodeNamed(s *Snapshot, name string) Node {
 	for _, n := range s.Nodes {
 		if n.Name == name {
-			return n.Reach.Contact == Up
+			return n
 		}
 	}
-	return false
+	return Node{Name: name}
 }
 
 // keptByForeignData reports whether a node cannot be settled because its peer holds something else in the place of a key.
@@ -110,11 +113,10 @@ func rejoinFindings(s *Snapshot) []finding {
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
 			f.next = "Bring back the peer first: only the two together know the newest values."
 			switch {
-			case !keptByForeignData(n):
-			case n.Name == service.G2:
+			case r.HeldByPeer(n.Name):
 				f.byDesign = false
-				f.next, f.act = restart(service.G1)
-			default:
+				f.next, f.act = regain(nodeNamed(s, service.Peer(n.Name)))
+			case keptByForeignData(n):
 				f.byDesign, f.next = false, "Something else wrote that key there: delete it (DEL); db_g1 then keeps what it has of it."
 			}
 		}

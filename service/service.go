@@ -7,6 +7,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -133,6 +134,9 @@ const NotLookedAt = "not looked at yet"
 // Emptied is why the rejoin of a node waits that lost everything under its present run: CP believes only its next one.
 const Emptied = "emptied while it ran"
 
+// Evicted is what a node has done that CP does not believe about what it lacks: its maxmemory-policy had it.
+const Evicted = "has deleted keys for want of memory"
+
 // Rejoin is the progress of a node that is being reconciled from its peer before it is believed.
 type Rejoin struct {
 	Active  bool
@@ -140,6 +144,12 @@ type Rejoin struct {
 	Done    int64     // keys settled so far
 	Total   int64     // keys to settle, as estimated at the start; 0 while unknown
 	Waiting string    // why it cannot go on, "" while it does
+}
+
+// HeldByPeer reports whether a node waits for what a restart of its peer alone can give: it comes back with what it has evicted, and
+// db_g1 with db_g2's copy in the place of what is no key of ours. Not db_g2, which would have nobody to take that from.
+func (r Rejoin) HeldByPeer(node string) bool {
+	return r.Active && (strings.Contains(r.Waiting, Evicted) || node == G2 && strings.Contains(r.Waiting, "WRONGTYPE"))
 }
 
 // NodeState is what one instance knows of one node.

@@ -81,8 +81,8 @@ func nodeRefusal(parts []stack.Part, sight Sight, verb stack.Verb, part stack.Pa
 		return refuse("nobody can tell whether %s is well: neither a service nor captop reaches it", peer)
 	case !other.Up:
 		return refuse("%s is down (%s): without %s too, nothing would answer", peer, other.Why, part.Service)
-	case node.Emptied && verb == stack.Restart:
-		return nil // nothing else helps it
+	case (node.Emptied || other.Held != "") && verb == stack.Restart:
+		return nil // nothing else helps it, or its peer
 	case other.Emptied:
 		return refuse("%s was %s, and only %s knows what it has forgotten; first restart %s", peer, service.Emptied, part.Service, peer)
 	case other.Settling != "":

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"captop/deploy/stack"
+	"captop/service"
 )
 
 // The parts of a stack of one instance of each service, all well.
@@ -21,6 +22,8 @@ func TestInterlock(t *testing.T) {
 	up := Node{Known: true, Up: true}
 	down := Node{Known: true, Why: "connection refused"}
 	emptied := Node{Known: true, Up: true, Emptied: true}
+	held := Node{Known: true, Up: true}
+	held.Rejoins("db_g2", "app_cp", service.Rejoin{Active: true, Done: 3, Total: 9, Waiting: "db_g1 " + service.Evicted})
 	type parts = map[string]stack.Part
 	set := func(name string, change func(*stack.Part)) func(parts) {
 		return func(p parts) { part := p[name]; change(&part); p[name] = part }
@@ -59,6 +62,9 @@ func TestInterlock(t *testing.T) {
 		{"it was emptied, as its peer", stack.Restart, "db_g2", nil, emptied, emptied, ""},
 		{"it was emptied, its peer is down", stack.Restart, "db_g2", nil, down, emptied, "db_g1 is down"},
 		{"peer was emptied", stack.Restart, "db_g2", nil, emptied, up, "first restart db_g1"},
+		{"peer waits for its restart", stack.Restart, "db_g1", nil, up, held, ""},
+		{"peer waits for its restart, not for its stop", stack.Stop, "db_g1", nil, up, held, "3 of 9"},
+		{"it waits for its peer's restart", stack.Restart, "db_g2", nil, up, held, "wait until"},
 		{"it saves", stack.Restart, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, "BGSAVE"},
 		{"it rewrites", stack.Stop, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "AOF rewrite"}, "AOF rewrite"},
 		{"a cut hurts no BGSAVE", stack.Cut, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, ""},

@@ -23,6 +23,7 @@ type Node struct {
 	Saving   string // BGSAVE, or AOF rewrite, while one runs
 	Settling string // a sentence, while a service settles it with its peer
 	Emptied  bool   // while it ran: a service believes only its next run
+	Held     string // why a service can settle it only once its peer has been restarted; "" where it can
 	RunID    string // of the run that captop or a service sees, whole or its first digits; "" where unknown
 }
 
@@ -33,6 +34,9 @@ func (n *Node) Rejoins(name, by string, r service.Rejoin) {
 		return
 	}
 	n.Settling = fmt.Sprintf("%s has settled %d of %d keys of %s with its peer", by, r.Done, r.Total, name)
+	if r.HeldByPeer(name) {
+		n.Held = r.Waiting
+	}
 }
 
 // Sight is how things stand, as far as an act wants to know.
@@ -102,7 +106,7 @@ func merge(name string, node Node, views []View) Node {
 				node.Why = view.Service + ": " + seen.Error
 			}
 			if r := seen.Rejoin; r.Active {
-				node.Rejoins(name, view.Service, service.Rejoin{Done: r.Done, Total: r.Total, Waiting: r.Waiting})
+				node.Rejoins(name, view.Service, service.Rejoin{Active: true, Done: r.Done, Total: r.Total, Waiting: r.Waiting})
 			}
 			if node.RunID == "" {
 				node.RunID = seen.RunID

@@ -165,6 +165,9 @@ func (e *Engine) settled(facts []string, sight, before Sight, plan Plan) ([]stri
 			if peer := service.Peer(name); sight.Nodes[peer].Emptied && errors.Is(err, errSettling) {
 				return nil, fmt.Errorf("%w: %s cannot settle %s, for %s was %s: restart %s next", errStuck, view.Service, name, peer, service.Emptied, peer)
 			}
+			if held := sight.Nodes[name].Held; held != "" && errors.Is(err, errSettling) {
+				return nil, fmt.Errorf("%w: %s cannot settle %s: %s: restart %s next", errStuck, view.Service, name, held, service.Peer(name))
+			}
 			return nil, fmt.Errorf("%s %w", view.Service, err)
 		}
 		using = append(using, view.Service)

@@ -33,6 +33,14 @@ func (e emptiedError) Error() string {
 	return e.node + " was " + service.Emptied + ", and is not believed before it has been restarted"
 }
 
+// evictedError: a node has evicted keys under its present run, and lacks one that it may have had. Its peer gives its next run
+// what it has.
+type evictedError struct{ node string }
+
+func (e evictedError) Error() string {
+	return e.node + " " + service.Evicted + ", and is not believed about what it lacks before it has been restarted"
+}
+
 // errSameNode: both URLs lead to one Redis.
 var errSameNode = errors.New("db_g1 and db_g2 are the same Redis process; give two in DB_G1_URL and DB_G2_URL")
 
@@ -154,8 +162,11 @@ func (s *Store) step(ctx context.Context, p *pair, inc *node.Incarnation, key st
 
 // settle does what stands in the way of a task after a restart.
 func (s *Store) settle(ctx context.Context, p *pair, key string, blocked task) error {
-	if blocked.need == restart {
-		return emptiedError{s.nodes[blocked.request().at].Name()}
+	switch name := s.nodes[blocked.request().at].Name(); blocked.need {
+	case restart:
+		return emptiedError{name}
+	case recall:
+		return evictedError{name}
 	}
 	if err := p.both(ctx); err != nil {
 		return err
@@ -209,6 +220,7 @@ func refusal(err error, outcome service.Outcome) error {
 	e := &service.Error{Outcome: outcome, Err: err}
 	var (
 		emptied emptiedError
+		evicted evictedError
 		reply   redis.Error
 	)
 	switch {
@@ -220,6 +232,8 @@ func refusal(err error, outcome service.Outcome) error {
 		e.Code, e.Message = service.CodeConflict, "nothing was written; try again"
 	case errors.As(err, &emptied):
 		e.Code, e.Message = service.CodeRejoining, emptied.Error()
+	case errors.As(err, &evicted):
+		e.Code, e.Message = service.CodeRejoining, evicted.Error()
 	case errors.Is(err, errUnsettled):
 		e.Code, e.Message = service.CodeRejoining, "a node came back and is not believed before its peer confirms this key"
 	case errors.Is(err, node.ErrOpen):

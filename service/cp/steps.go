@@ -46,6 +46,7 @@ const (
 	settleTail      // the tail has not
 	namePeer        // the node that was asked does not know its peer's run, or not any more
 	restart         // the node was emptied under its present run; nothing helps but the next one
+	recall          // the node has evicted keys under its present run, this one perhaps; nothing helps but the next one
 	resolveKey      // another write is in flight: promise number dirty, by dirtyTx
 )
 
@@ -186,6 +187,12 @@ func (t task) answered(reply []string) task {
 		return t
 	case "EMPTIED":
 		t.need = restart
+		return t
+	case "EVICTED":
+		if t.step == readHead { // the tail knows as well
+			return t.askTail()
+		}
+		t.need = recall
 		return t
 	}
 	switch t.step {
