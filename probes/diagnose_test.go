@@ -103,9 +103,9 @@ func TestVerdicts(t *testing.T) {
 			"g1_aof_failed", Critical, false, "append-only"},
 		{"AOF is not told of", func(s *stack) { replace(s, service.G1, "aof_last_write_status:ok\r\n", "") }, "g1_disk_untold", Unknown, false,
 			"no usable aof_last_write_status"},
-		{"no AOF to tell of", func(s *stack) {
+		{"AOF switched off", func(s *stack) {
 			replace(s, service.G1, "aof_enabled:1\r\naof_last_write_status:ok\r\n", "aof_enabled:0\r\n")
-		}, "ok", OK, false, ""},
+		}, "g1_aof_off", Warning, false, "db_g1 has had no append-only file for 5s"},
 		{"memory short", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1050") }, "g1_memory", Warning, false, "95 %"},
 		{"out of memory", func(s *stack) { replace(s, service.G1, "maxmemory:0", "maxmemory:1000\r\nmaxmemory_policy:noeviction") },
 			"g1_out_of_memory", Critical, false, "refuses writes (OOM)"},
@@ -217,6 +217,18 @@ func TestEvicted(t *testing.T) {
 			if told := strings.Contains(v.NextStep, "maxmemory-policy"); v.Situation != situation || v.Act != act || told != (act == "") {
 				t.Errorf("%s: %+v", policy, v)
 			}
+		}
+	}
+}
+
+// TestNoAOF: a node that never had an AOF has lost none, and what one has to tell is not missed; one that has it again is well.
+func TestNoAOF(t *testing.T) {
+	const on, off = "aof_enabled:1\r\naof_last_write_status:ok\r\n", "aof_enabled:0\r\n"
+	s, state := newStack(), newState(t, targets(), tick, epoch)
+	for _, step := range []struct{ old, new, situation string }{{on, off, "ok"}, {off, on, "ok"}, {on, off, "g1_aof_off"}, {off, on, "ok"}} {
+		s.info[service.G1] = strings.Replace(s.info[service.G1], step.old, step.new, 1)
+		if v := s.watch(t, state, 2).Verdict; v.Situation != step.situation {
+			t.Errorf("%q: %+v", step.new, v)
 		}
 	}
 }

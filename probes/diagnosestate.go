@@ -181,6 +181,10 @@ func redisFindings(s *Snapshot) []finding {
 			add("aof_rewrite_failed", Warning, "could not rewrite its append-only file, which goes on growing until its disk is full.",
 				"Check its disk and memory; then BGREWRITEAOF.")
 		}
+		if off := info.Persistence.AOFOffSince; !off.IsZero() {
+			add("aof_off", Warning, fmt.Sprintf("has had no append-only file for %s: what it has taken since its last snapshot is gone when it ends.",
+				Span(s.At.Sub(off))), "Switch it on again: CONFIG SET appendonly yes, and keep it in its redis.conf.")
+		}
 		if info.EvictedKeys > 0 { // of this run: the next one is given what its peer has
 			next, act := regain(n)
 			add("evicted", Critical, fmt.Sprintf("has deleted %d keys for want of memory: what services have acknowledged is missing there.", info.EvictedKeys), next)

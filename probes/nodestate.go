@@ -54,6 +54,7 @@ func (n *nodeState) apply(in Input, note func(Event)) {
 		note(Event{At: in.At, Severity: Warning, Kind: "restart", Target: n.view.Name,
 			Text: fmt.Sprintf("%s has restarted: run id %.8s after %.8s", n.view.Name, info.RunID, n.lastInfo.Value.RunID)})
 	}
+	n.noteAOF(&info.Persistence, in.At, note)
 	n.lastInfo = Read(info, in.At)
 	n.view.Info = n.lastInfo
 	n.rtts = keep(n.rtts, in.Took, rttSamples)
@@ -108,6 +109,20 @@ func further(a, b service.Rejoin) bool {
 		return emptied
 	}
 	return a.Total-a.Done > b.Total-b.Done
+}
+
+// noteAOF tells since when a node has no AOF that had one.
+func (n *nodeState) noteAOF(is *Persistence, at time.Time, note func(Event)) {
+	was := n.lastInfo.Value.Persistence
+	switch {
+	case is.AOF:
+	case was.AOF && !slices.Contains(is.Untold, aofStatus):
+		is.AOFOffSince = at
+		note(Event{At: at, Severity: Warning, Kind: "persistence", Target: n.view.Name,
+			Text: n.view.Name + " has no append-only file any more"})
+	default:
+		is.AOFOffSince = was.AOFOffSince
+	}
 }
 
 func (n *nodeState) noteStaleness(now time.Time, note func(Event)) {

@@ -372,6 +372,7 @@ type Info struct {
 // Persistence is the state of AOF and RDB.
 type Persistence struct {
 	AOF             bool      `json:"aof"`
+	AOFOffSince     time.Time `json:"aof_off_since,omitzero"` // zero: there is one, or there was none before
 	AOFRewriting    bool      `json:"aof_rewriting"`
 	AOFWriteOK      bool      `json:"aof_write_ok"`
 	AOFRewriteOK    bool      `json:"aof_rewrite_ok"`
