@@ -174,21 +174,27 @@ func (s settings) openPair(g1, g2 *node.Node, logger *slog.Logger) (service.Stor
 
 func (s settings) openNodes(g1, g2 *node.Node, logger *slog.Logger) (service.Store, error) {
 	if !g1.Clustered() && !g2.Clustered() {
-		return s.openMode(g1, g2, nil, nil, logger)
+		return s.openMode(g1, g2, shared{}, nil, logger)
 	}
-	turns := cp.NewTurns()
+	all := shared{turns: cp.NewTurns(), polls: ap.NewPolls()}
 	return sharded.Open([2]func() service.NodeState{g1.State, g2.State}, func(bucket int) (service.Store, error) {
-		return s.openMode(g1.Bucket(bucket), g2.Bucket(bucket), []int{bucket}, turns, logger)
+		return s.openMode(g1.Bucket(bucket), g2.Bucket(bucket), all, []int{bucket}, logger)
 	})
 }
 
-func (s settings) openMode(g1, g2 *node.Node, buckets []int, turns *cp.Turns, logger *slog.Logger) (service.Store, error) {
+// shared is what the stores of an instance share, where each bucket has one.
+type shared struct {
+	turns *cp.Turns
+	polls *ap.Polls
+}
+
+func (s settings) openMode(g1, g2 *node.Node, all shared, buckets []int, logger *slog.Logger) (service.Store, error) {
 	if s.Mode == service.ModeAP {
-		return ap.Open(ap.Config{G1: g1, G2: g2, Buckets: buckets, Timeout: time.Duration(s.Timeout),
+		return ap.Open(ap.Config{G1: g1, G2: g2, Buckets: buckets, Polls: all.polls, Timeout: time.Duration(s.Timeout),
 			MaxStaleness: time.Duration(s.MaxStalenessMS) * time.Millisecond,
 			MaxClockSkew: time.Duration(s.MaxClockSkewMS) * time.Millisecond,
 			Instance:     s.Instance, Now: time.Now, Logger: logger})
 	}
-	return cp.Open(cp.Config{G1: g1, G2: g2, Buckets: buckets, Turns: turns, Timeout: time.Duration(s.Timeout),
+	return cp.Open(cp.Config{G1: g1, G2: g2, Buckets: buckets, Turns: all.turns, Timeout: time.Duration(s.Timeout),
 		Instance: s.Instance, Now: time.Now, Logger: logger})
 }

@@ -163,9 +163,9 @@ func TestAnswersAndConvergesOverClusters(t *testing.T) {
 // startBuckets opens an instance that is one store for each bucket.
 func (p *pair) startBuckets(t testing.TB, name string) *instance {
 	nodes := p.openNodes(t)
-	i := &instance{}
+	i, polls := &instance{}, NewPolls()
 	s, err := sharded.Open([2]func() service.NodeState{nodes[0].State, nodes[1].State}, func(b int) (service.Store, error) {
-		part := p.openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, name, time.Now)
+		part := p.openOver(t, nodes[0].Bucket(b), nodes[1].Bucket(b), []int{b}, polls, name, time.Now)
 		i.parts = append(i.parts, part)
 		return part, nil
 	})

@@ -125,9 +125,9 @@ func (s *Store) readAt(ctx context.Context, which side, key string) (answer, err
 	}
 	own.clock = r.clock.UnixMicro()
 	// Both words count, for the node may be emptied, or catch up, between any two commands.
-	own.readMeta(r.after)
+	own.readMeta(texts(r.after))
 	settled, asof := own.settled, own.asof
-	own.readMeta(r.before)
+	own.readMeta(texts(r.before))
 	own.settled, own.asof = own.settled && settled, min(own.asof, asof)
 	if alone {
 		own.settled = false // what the peer has carried over may have gone to another primary: its own word is left

@@ -21,6 +21,8 @@ var (
 	takeText string
 	//go:embed lua/merge.lua
 	mergeText string
+	//go:embed lua/poll.lua
+	pollText string
 	//go:embed lua/unfold.lua
 	unfoldText string
 	//go:embed lua/lease.lua
@@ -38,6 +40,7 @@ var (
 
 	mergeScript       = redis.NewScript(mergeText)
 	takeScript        = redis.NewScript(takeText)
+	pollScript        = redis.NewScript(pollText)
 	unfoldScript      = redis.NewScript(unfoldText)
 	leaseScript       = redis.NewScript(leaseText)
 	releaseScript     = redis.NewScript(releaseText)

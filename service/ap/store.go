@@ -29,6 +29,7 @@ func (s side) peer() side { return 1 - s }
 type Config struct {
 	G1, G2       *node.Node
 	Buckets      []int         // the only ones to serve, where the nodes are those of a bucket; nil for all
+	Polls        *Polls        // shared by the stores of an instance; nil where it has one
 	Timeout      time.Duration // NETWORK_TIMEOUT_SEC: bounds a whole request, and each contact of the background work
 	MaxStaleness time.Duration // MAX_STALENESS_MS: an answer that may be older is marked stale
 	MaxClockSkew time.Duration // between an instance and a node, or a stored write: beyond it writes are refused
@@ -70,6 +71,9 @@ func Open(config Config) (*Store, error) {
 		b := config.Buckets[0]
 		meta, lease, batches, slow = layout.APMetaOf(b), layout.APLeaseOf(b), layout.APBatchesOf(b), bucketSlow
 	}
+	if config.Polls == nil {
+		config.Polls = NewPolls()
+	}
 	// Numbers below 2^53 are exact in Lua; two instances share an origin once in 10^14.
 	origin := rand.Int64N(1 << 48)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -82,7 +86,7 @@ func Open(config Config) (*Store, error) {
 		s.writes[which], s.reads[which] = node.NewLane(s.flows[which].send), node.NewLane(readsOf(meta))
 	}
 	for _, which := range []side{g1, g2} {
-		s.done.Go(func() { every(ctx, slow*pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
+		s.done.Go(func() { config.Polls.every(ctx, slow*pollEvery, func() { s.pollUnlessQuiet(ctx, which) }) })
 		s.done.Go(func() { s.rejoinWhenNeeded(ctx, which) })
 		s.done.Go(func() { s.flows[which].run(ctx) })
 	}

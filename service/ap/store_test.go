@@ -39,7 +39,7 @@ const testTimeout = 2 * time.Second
 func (p *pair) open(t testing.TB, name string, now func() time.Time) *Store {
 	t.Helper()
 	nodes := p.openNodes(t)
-	return p.openOver(t, nodes[0], nodes[1], nil, name, now)
+	return p.openOver(t, nodes[0], nodes[1], nil, nil, name, now)
 }
 
 func (p *pair) openNodes(t testing.TB) (nodes [2]*node.Node) {
@@ -58,9 +58,9 @@ func (p *pair) openNodes(t testing.TB) (nodes [2]*node.Node) {
 	return nodes
 }
 
-func (p *pair) openOver(t testing.TB, g1, g2 *node.Node, buckets []int, name string, now func() time.Time) *Store {
+func (p *pair) openOver(t testing.TB, g1, g2 *node.Node, buckets []int, polls *Polls, name string, now func() time.Time) *Store {
 	t.Helper()
-	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Timeout: p.timeout, MaxStaleness: time.Second,
+	s, err := Open(Config{G1: g1, G2: g2, Buckets: buckets, Polls: polls, Timeout: p.timeout, MaxStaleness: time.Second,
 		MaxClockSkew: 500 * time.Millisecond, Instance: name, Now: now, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

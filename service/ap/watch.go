@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"captop/service/layout"
 	"captop/service/node"
 )
@@ -51,8 +49,7 @@ type view struct {
 }
 
 // readMeta takes over the fields settled and asof, and what tells of a reconciliation if that is there.
-func (v *view) readMeta(fields []any) {
-	t := texts(fields)
+func (v *view) readMeta(t []string) {
 	v.settled = t[0] == v.inc.RunID
 	v.asof = number(t[1])
 	if len(t) > 2 {
@@ -186,28 +183,7 @@ func (s *Store) poll(ctx context.Context, which side) {
 	v := &view{inc: inc, sent: s.config.Now()}
 	before := s.watch[which].view()
 	counting := s.watch[which].counting()
-	var clock *redis.TimeCmd
-	var meta *redis.SliceCmd
-	var marks [layout.Buckets]*redis.ZSliceCmd
-	var counts []*redis.IntCmd
-	var batches *redis.ZSliceCmd
-	err = inc.Do(ctx, func(client *redis.Client) error {
-		pipe := client.TxPipeline() // batches become marks of keys, and these batches: what is missing here is on the peer
-		clock = pipe.Time(ctx)
-		batches = pipe.ZRangeWithScores(ctx, s.batches, 0, 0)
-		for _, b := range s.config.Buckets {
-			marks[b] = pipe.ZRangeWithScores(ctx, layout.APDirty(b), 0, 0)
-			if counting {
-				counts = append(counts, pipe.ZCard(ctx, layout.APDirty(b)))
-			}
-		}
-		if counting {
-			counts = append(counts, pipe.ZCard(ctx, s.batches))
-		}
-		meta = pipe.HMGet(ctx, s.meta, "settled", "asof", "done", "total", "rejoin", "beat")
-		_, err := pipe.Exec(ctx)
-		return err
-	})
+	said, err := s.config.Polls.lanes[which].Do(ctx, inc, s.question(counting))
 	if errors.Is(err, node.ErrUnconfirmed) {
 		s.watch[which].hear(s.config.Now())
 	}
@@ -215,22 +191,9 @@ func (s *Store) poll(ctx context.Context, which side) {
 		return
 	}
 	v.got = s.config.Now()
-	v.clock = clock.Val().UnixMicro()
-	v.readMeta(meta.Val())
-	if before != nil {
+	v.readPoll(said, s.config.Buckets)
+	if !counting && v.oldest != 0 && before != nil {
 		v.depth = before.depth
-	}
-	for b, mark := range marks {
-		if mark != nil && v.readOldest(mark) { // nil: not this store's
-			v.late |= 1 << b
-		}
-	}
-	v.batches = v.readOldest(batches)
-	if counting || v.oldest == 0 {
-		v.depth = 0
-		for _, count := range counts {
-			v.depth += count.Val()
-		}
 	}
 	if news := s.watch[which].take(v, s.clockError(which, v)); news != nil {
 		s.config.Logger.Error("CLOCK_SKEW", "node", s.nodes[which].Name(), "error", news.Error())
@@ -244,16 +207,45 @@ func (s *Store) poll(ctx context.Context, which side) {
 	}
 }
 
-// readOldest takes the oldest mark of a set into account, and reports whether it is older than handing over takes.
-func (v *view) readOldest(mark *redis.ZSliceCmd) (late bool) {
-	for _, z := range mark.Val() {
-		at := int64(z.Score)
-		if v.oldest == 0 || at < v.oldest {
-			v.oldest = at
-		}
-		late = v.clock-at > handWait.Microseconds()
+// question is what a poll asks.
+func (s *Store) question(counting bool) scriptCall {
+	keys := []string{s.meta, s.batches}
+	for _, b := range s.config.Buckets {
+		keys = append(keys, layout.APDirty(b))
 	}
-	return late
+	count := "0"
+	if counting {
+		count = "1"
+	}
+	return scriptCall{pollScript, keys, append([]any{count}, metaFields...)}
+}
+
+// metaFields are those that readMeta reads.
+var metaFields = []any{"settled", "asof", "done", "total", "rejoin", "beat"}
+
+// readPoll takes over the answer to a question about these buckets.
+func (v *view) readPoll(said []string, buckets []int) {
+	v.clock, v.depth = number(said[0])*1e6+number(said[1]), number(said[2])
+	v.batches = v.readOldest(said[3])
+	for i, b := range buckets {
+		if v.readOldest(said[4+i]) {
+			v.late |= 1 << b
+		}
+	}
+	v.readMeta(said[4+len(buckets):])
+}
+
+// readOldest takes the oldest mark of a set into account, and reports whether it is older than handing over takes.
+func (v *view) readOldest(score string) (late bool) {
+	if score == "" {
+		return false
+	}
+	number, _ := strconv.ParseFloat(score, 64) // in Redis' own words
+	at := int64(number)
+	if v.oldest == 0 || at < v.oldest {
+		v.oldest = at
+	}
+	return v.clock-at > handWait.Microseconds()
 }
 
 // clockError compares the clocks. The node read its own between sent and got.

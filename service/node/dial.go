@@ -11,8 +11,7 @@ import (
 )
 
 // refusedPipelines gives every command of a pipeline an error where none was sent. go-redis leaves them without one where a
-// new connection was refused with an error reply, as of a node with no room for it: they look as if nothing were stored. Of a
-// transaction it gives the error of what the node refused to queue: that the node has discarded the rest is no reason.
+// new connection was refused with an error reply, as of a node with no room for it: they look as if nothing were stored.
 type refusedPipelines struct{}
 
 func (refusedPipelines) DialHook(next redis.DialHook) redis.DialHook          { return next }
@@ -26,21 +25,8 @@ func (refusedPipelines) ProcessPipelineHook(next redis.ProcessPipelineHook) redi
 				c.SetErr(err)
 			}
 		}
-		if redis.HasErrorPrefix(err, "EXECABORT") {
-			return unqueued(commands, err)
-		}
 		return err
 	}
-}
-
-// unqueued gives the first error that a command of a discarded transaction has of its own.
-func unqueued(commands []redis.Cmder, discarded error) error {
-	for _, c := range commands {
-		if err := c.Err(); err != nil && !redis.HasErrorPrefix(err, "EXECABORT") {
-			return err
-		}
-	}
-	return discarded
 }
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -131,7 +131,7 @@ func TestManyFailedDialsDoNotOutliveTheFault(t *testing.T) {
 }
 
 // A node that is busy with a script answers new connections with an error, and go-redis tells that to the caller of a pipeline
-// alone; of a transaction it tells that it was discarded.
+// alone.
 func TestRefusedConnectionIsEveryCommandsError(t *testing.T) {
 	server := nodetest.Start(t, "--lua-time-limit", "10")
 	inc := current(t, open(t, server.URL()), "")
@@ -142,15 +142,6 @@ func TestRefusedConnectionIsEveryCommandsError(t *testing.T) {
 		_, err := server.Ask("PING")
 		return redis.HasErrorPrefix(err, "BUSY")
 	})
-	for range 10 { // over the connection there is: it begins, and is discarded
-		err := inc.Do(node.Insist(within(t)), func(client *redis.Client) error {
-			_, err := client.TxPipelined(within(t), func(pipe redis.Pipeliner) error { return pipe.Time(within(t)).Err() })
-			return err
-		})
-		if !redis.HasErrorPrefix(err, "BUSY") {
-			t.Fatalf("a transaction at a busy node: %v", err)
-		}
-	}
 	for range 10 {
 		var commands []redis.Cmder
 		err := inc.Do(node.Insist(within(t)), func(client *redis.Client) (err error) {

@@ -197,16 +197,19 @@ func (l *Lane[Q, R]) roundTrip(inc *Incarnation, deadline time.Time, asked []Q, 
 	l.send(ctx, inc.client, asked, answers)
 }
 
-// take takes what goes in the next round trip: the oldest calls of one run. Without any, the worker is done.
+// take takes what goes in the next round trip: the oldest calls of one run. Those of others, of a cluster's members say, are another
+// worker's at once, for this one may meet a node that hangs. Without any, the worker is done.
 func (l *Lane[Q, R]) take(batch []*call[Q, R]) []*call[Q, R] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	taken := 0
+	rest := l.queue[:0]
+	others := false
 	for _, c := range l.queue {
-		if len(batch) == laneBatch || len(batch) > 0 && batch[0].inc != c.inc {
-			break
+		other := len(batch) > 0 && batch[0].inc != c.inc
+		if others = others || other; other || len(batch) == laneBatch {
+			rest = append(rest, c)
+			continue
 		}
-		taken++
 		if c.state.CompareAndSwap(callWaits, callSent) {
 			batch = append(batch, c)
 			if c.done != nil {
@@ -214,13 +217,16 @@ func (l *Lane[Q, R]) take(batch []*call[Q, R]) []*call[Q, R] {
 			}
 		}
 	}
-	rest := copy(l.queue, l.queue[taken:])
-	clear(l.queue[rest:])
-	l.queue = l.queue[:rest]
+	clear(l.queue[len(rest):])
+	l.queue = rest
 	if len(batch) == 0 {
 		l.working--
-	} else {
-		l.began = time.Now()
+		return batch
+	}
+	l.began = time.Now()
+	if others && l.working < laneWidth {
+		l.working++
+		go l.work()
 	}
 	return batch
 }

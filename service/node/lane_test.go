@@ -95,6 +95,42 @@ func TestALaneIsHeldUpByNothingThatHangs(t *testing.T) {
 	close(hang)
 }
 
+// TestALaneAsksRunsSideBySide: what waits for another node does not wait for one that hangs.
+func TestALaneAsksRunsSideBySide(t *testing.T) {
+	hanging, well := current(t, open(t, nodetest.Start(t).URL()), ""), current(t, open(t, nodetest.Start(t).URL()), "")
+	gate, hang := make(chan struct{}), make(chan struct{})
+	var entered, asked atomic.Int64
+	lane := node.NewLane(func(ctx context.Context, client *redis.Client, calls []int, answers []node.Answer[int]) {
+		switch entered.Add(1); calls[0] {
+		case 0:
+			<-gate
+		case 1:
+			<-hang
+		}
+	})
+	var group sync.WaitGroup
+	ask := func(inc *node.Incarnation, n int, f func(error)) {
+		group.Go(func() {
+			asked.Add(1)
+			_, err := lane.Do(within(t), inc, n)
+			f(err)
+		})
+	}
+	ask(hanging, 0, func(error) {})
+	eventually(t, "the first is under way", func() bool { return entered.Load() == 1 })
+	ask(hanging, 1, func(error) {})
+	eventually(t, "the second waits", func() bool { return asked.Load() == 2 })
+	ask(well, 2, func(err error) {
+		if err != nil {
+			t.Errorf("beside a node that hangs: %v", err)
+		}
+		close(hang)
+	})
+	eventually(t, "the third waits", func() bool { return asked.Load() == 3 })
+	close(gate)
+	group.Wait()
+}
+
 // TestALaneKeepsTheBooks: every call counts for the breaker, as it does alone.
 func TestALaneKeepsTheBooks(t *testing.T) {
 	server := nodetest.Start(t)
