@@ -183,16 +183,3 @@ func (s *Store) attempt(ctx context.Context, now time.Time, other side) *service
 	}
 	return service.Until(ctx, now.Add(share))
 }
-
-// every calls f at once and then at each interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, f func()) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for ctx.Err() == nil {
-		f()
-		select {
-		case <-ctx.Done():
-		case <-ticker.C:
-		}
-	}
-}
