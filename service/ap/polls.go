@@ -22,13 +22,16 @@ func NewPolls() *Polls {
 	return &Polls{began: time.Now(), lanes: [2]*node.Lane[scriptCall, []string]{node.NewLane(sendPolls), node.NewLane(sendPolls)}}
 }
 
+// laterAtMost is for how many intervals a poll that took long is followed by none: it may have been a node's that hung, and is back.
+const laterAtMost = 4
+
 // every calls f at once, and then at intervals since the polls began until ctx ends; where f takes long, as long goes by until its
-// next turn, so that a machine which is short of time has some for requests.
+// next turn, within bounds, so that a machine which is short of time has some for requests.
 func (p *Polls) every(ctx context.Context, interval time.Duration, f func()) {
 	for ctx.Err() == nil {
 		asked := time.Now()
 		f()
-		free := time.Since(p.began) + time.Since(asked)
+		free := time.Since(p.began) + min(time.Since(asked), laterAtMost*interval)
 		select {
 		case <-ctx.Done():
 		case <-time.After(free.Truncate(interval) + interval - time.Since(p.began)):
