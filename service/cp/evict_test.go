@@ -103,6 +103,29 @@ func TestEvictedKey(t *testing.T) {
 	}
 }
 
+// TestEvictedBesideAWrite: a write that was acknowledged, and is promised still at db_g2, is not given up because db_g1 has evicted it.
+func TestEvictedBesideAWrite(t *testing.T) {
+	g1, g2 := nodetest.Start(t), nodetest.Start(t)
+	s := openStore(t, g1.URL(), g2.URL())
+	eventually(t, "settling", func() error { return wellSettled(s) })
+	p := s.newPair()
+	if err := p.both(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	written := takes(t, s, p, "k", newWrite(p.runs(), "tx", "1"), "commit")
+	if written.result != applied {
+		t.Fatalf("it was not committed: %+v", written)
+	}
+	evict(t, g1, "k")
+	ended, err := s.run(t.Context(), p, "k", newResolve(p.runs(), written.n, "tx", true))
+	if !errors.As(err, new(evictedError)) {
+		t.Errorf("it was resolved: %+v, %v", ended, err)
+	}
+	g1.Restart()
+	eventually(t, "settling", func() error { return wellSettled(s) })
+	mustHold(t, s, "k", "1")
+}
+
 // evictions has one node after the other delete keys that it holds, some by name, some of all it has, and restarts it.
 func (tr *trial) evictions(ctx context.Context) {
 	r := rand.New(rand.NewPCG(tr.seed, 999))
