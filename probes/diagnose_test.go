@@ -217,6 +217,9 @@ func TestEvicted(t *testing.T) {
 			if told := strings.Contains(v.NextStep, "maxmemory-policy"); v.Situation != situation || v.Act != act || told != (act == "") {
 				t.Errorf("%s: %+v", policy, v)
 			}
+			if told := strings.Count(v.Sentence+strings.Join(v.Also, " "), "has deleted 141 keys for want of memory"); told != 1 {
+				t.Errorf("%s: what it has deleted is told %d times: %+v", policy, told, v)
+			}
 		}
 	}
 }

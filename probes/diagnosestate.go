@@ -107,7 +107,11 @@ func rejoinFindings(s *Snapshot) []finding {
 		case "":
 		case service.Emptied:
 			f.severity, f.byDesign, f.situation = Critical, false, short(n.Name)+"_emptied"
-			f.sentence = fmt.Sprintf("%s was emptied while it ran, and may have forgotten what it promised: %s takes no writes.", n.Name, r.By)
+			lost := "was emptied while it ran"
+			if n.Info.Value.EvictedKeys > 0 { // what it says of itself among them
+				lost = evicted(n)
+			}
+			f.sentence = fmt.Sprintf("%s %s, and may have forgotten what it promised: %s takes no writes.", n.Name, lost, r.By)
 			f.next, f.act = regain(n)
 		default:
 			f.sentence = fmt.Sprintf("%s waits to be settled with its peer (%s done): %s.", n.Name, progress, r.Waiting)
@@ -140,6 +144,10 @@ func stalenessFindings(s *Snapshot) []finding {
 			next: fmt.Sprintf("Find out why writes do not get through to %s: link, load or disk.", n.Name)})
 	}
 	return found
+}
+
+func evicted(n Node) string {
+	return fmt.Sprintf("has deleted %d keys for want of memory", n.Info.Value.EvictedKeys)
 }
 
 // regain tells how a node gets back from its peer what it has lost: not before it stops deleting it.
@@ -185,9 +193,9 @@ func redisFindings(s *Snapshot) []finding {
 			add("aof_off", Warning, fmt.Sprintf("has had no append-only file for %s: what it has taken since its last snapshot is gone when it ends.",
 				Span(s.At.Sub(off))), "Switch it on again: CONFIG SET appendonly yes, and keep it in its redis.conf.")
 		}
-		if info.EvictedKeys > 0 { // of this run: the next one is given what its peer has
+		if info.EvictedKeys > 0 && n.Rejoin.Value.Waiting != service.Emptied { // of this run: the next one is given what its peer has
 			next, act := regain(n)
-			add("evicted", Critical, fmt.Sprintf("has deleted %d keys for want of memory: what services have acknowledged is missing there.", info.EvictedKeys), next)
+			add("evicted", Critical, evicted(n)+": what services have acknowledged is missing there.", next)
 			found[len(found)-1].act = act
 		}
 		evicts := info.EvictionPolicy != "noeviction" && info.EvictionPolicy != ""

@@ -2,6 +2,7 @@ package tui
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,6 +43,20 @@ func TestGoldenStates(t *testing.T) {
 				golden(t, fmt.Sprintf("state_%s_%dx%d.txt", name, size[0], size[1]), u.m.View())
 			})
 		}
+	}
+}
+
+// TestLostAOF: a node that had an AOF is not called well for its RDB alone.
+func TestLostAOF(t *testing.T) {
+	for _, size := range sizes {
+		s := healthy()
+		saved := &s.Nodes[0].Info.Value.Persistence
+		saved.AOF, saved.AOFOffSince = false, noon
+		u := &user{t: t, m: start(t, demoOptions(), s, size[0], size[1])}
+		if frame := u.m.View(); !strings.Contains(frame, "no AOF") || strings.Contains(frame, "RDB ok") {
+			t.Errorf("at %dx%d:\n%s", size[0], size[1], frame)
+		}
+		checkFrame(t, u.m.View(), size[0], size[1])
 	}
 }
 

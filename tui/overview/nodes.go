@@ -163,6 +163,8 @@ func (p painter) saved(i probes.Info) string {
 		return p.t.State(theme.Warning, "AOF")
 	case s.AOF:
 		return "AOF ok"
+	case !s.AOFOffSince.IsZero():
+		return p.t.At(theme.Warning).Render("no AOF") // a mark would leave no room for the words
 	}
 	return "RDB ok"
 }
