@@ -189,7 +189,7 @@ func sightOf(snapshot *probes.Snapshot) act.Sight {
 			node.Why = n.Reach.Contact.String()
 		}
 		if info := n.Info; node.Up && info.Freshness(snapshot.At, snapshot.Poll) != probes.FreshnessUnknown {
-			node.RunID = info.Value.RunID
+			node.RunID, node.Evicted = info.Value.RunID, info.Value.EvictedKeys > 0
 			switch p := info.Value.Persistence; {
 			case p.RDBSaving:
 				node.Saving = "BGSAVE"

@@ -233,6 +233,38 @@ func TestPeerEmptied(t *testing.T) {
 	}
 }
 
+// TestPeerEvicted: db_g1 has deleted keys for want of memory. Nothing takes db_g2 away, which has them, before db_g1 has been restarted.
+func TestPeerEvicted(t *testing.T) {
+	e := engine(t)
+	if _, err := e.Services[0].Client.Write(t.Context(), "k", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	options, err := redis.ParseURL(e.Nodes[service.G1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	for _, command := range [][]any{{"SET", "theirs", "v", "EX", 1000}, {"CONFIG", "SET", "maxmemory-policy", "volatile-lru"},
+		{"CONFIG", "SET", "maxmemory", 1}} {
+		if err := client.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatal(command, err)
+		}
+	}
+	_ = client.Set(t.Context(), "x", "refused, for there is no memory", 0).Err()
+	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if now := plan(t, e, stack.Restart, "db_g2"); now.Refused == nil || !strings.Contains(now.Refused.Error(), "first restart db_g1") {
+		t.Errorf("%+v", now)
+	}
+	for _, name := range []string{"db_g1", "db_g2"} {
+		if _, err := do(t, e, stack.Restart, name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // flaky loses the answers of a real stack, before or after it has done what it was told.
 type flaky struct {
 	stack.Stack

@@ -85,6 +85,8 @@ func nodeRefusal(parts []stack.Part, sight Sight, verb stack.Verb, part stack.Pa
 		return nil // nothing else helps it, or its peer
 	case other.Emptied:
 		return refuse("%s was %s, and only %s knows what it has forgotten; first restart %s", peer, service.Emptied, part.Service, peer)
+	case other.Evicted && !node.Evicted:
+		return refuse("%s %s, and only %s has them; first restart %s", peer, service.Evicted, part.Service, peer)
 	case other.Settling != "":
 		return refuse("%s; wait until that is done", other.Settling)
 	case node.Settling != "":

@@ -22,6 +22,7 @@ func TestInterlock(t *testing.T) {
 	up := Node{Known: true, Up: true}
 	down := Node{Known: true, Why: "connection refused"}
 	emptied := Node{Known: true, Up: true, Emptied: true}
+	evicted := Node{Known: true, Up: true, Evicted: true}
 	held := Node{Known: true, Up: true}
 	held.Rejoins("db_g2", "app_cp", service.Rejoin{Active: true, Done: 3, Total: 9, Waiting: "db_g1 " + service.Evicted})
 	type parts = map[string]stack.Part
@@ -65,6 +66,10 @@ func TestInterlock(t *testing.T) {
 		{"peer waits for its restart", stack.Restart, "db_g1", nil, up, held, ""},
 		{"peer waits for its restart, not for its stop", stack.Stop, "db_g1", nil, up, held, "3 of 9"},
 		{"it waits for its peer's restart", stack.Restart, "db_g2", nil, up, held, "wait until"},
+		{"peer has evicted keys", stack.Restart, "db_g2", nil, evicted, up, "only db_g2 has them; first restart db_g1"},
+		{"it has evicted keys", stack.Restart, "db_g1", nil, evicted, up, ""},
+		{"it has, and its peer waits for its restart", stack.Restart, "db_g1", nil, evicted, held, ""},
+		{"both have evicted keys", stack.Restart, "db_g2", nil, evicted, evicted, ""},
 		{"it saves", stack.Restart, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, "BGSAVE"},
 		{"it rewrites", stack.Stop, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "AOF rewrite"}, "AOF rewrite"},
 		{"a cut hurts no BGSAVE", stack.Cut, "db_g2", nil, up, Node{Known: true, Up: true, Saving: "BGSAVE"}, ""},

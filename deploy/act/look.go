@@ -23,6 +23,7 @@ type Node struct {
 	Saving   string // BGSAVE, or AOF rewrite, while one runs
 	Settling string // a sentence, while a service settles it with its peer
 	Emptied  bool   // while it ran: a service believes only its next run
+	Evicted  bool   // it has deleted keys since its start, which its peer has
 	Held     string // why a service can settle it only once its peer has been restarted; "" where it can
 	RunID    string // of the run that captop or a service sees, whole or its first digits; "" where unknown
 }
@@ -125,7 +126,7 @@ func ask(ctx context.Context, url string) Node {
 	options.Protocol, options.MaxRetries, options.DialerRetries, options.DisableIdentity, options.ContextTimeoutEnabled = 2, -1, 1, true, true
 	client := redis.NewClient(options)
 	defer client.Close()
-	info, err := client.Info(ctx, "server", "persistence").Result()
+	info, err := client.Info(ctx).Result() // of two sections by name only Redis 7 knows
 	if err != nil {
 		return Node{}
 	}
@@ -138,6 +139,8 @@ func ask(ctx context.Context, url string) Node {
 			node.Saving = "BGSAVE"
 		case key == "aof_rewrite_in_progress" && value == "1":
 			node.Saving = "AOF rewrite"
+		case key == "evicted_keys":
+			node.Evicted = value != "0"
 		case key == "loading" && value == "1":
 			node.Up, node.Why = false, "it is loading its data"
 		}
