@@ -25,16 +25,16 @@ func asked(t *testing.T, server *nodetest.Server, command ...any) {
 // evict has a node delete some of its keys as one does that is short of memory, and none after.
 func evict(t *testing.T, server *nodetest.Server, keys ...string) {
 	t.Helper()
-	for _, key := range keys {
-		asked(t, server, "EXPIRE", layout.CPKey(key), 1000) // only such keys go
-	}
 	asked(t, server, "CONFIG", "SET", "maxmemory-policy", "volatile-random")
 	asked(t, server, "CONFIG", "SET", "maxmemory", "1")
 	eventually(t, "evicting", func() error {
+		for _, key := range keys {
+			asked(t, server, "EXPIRE", layout.CPKey(key), 1000) // only such keys go
+		}
 		_, _ = server.Ask("SET", "x", "refused, for there is no memory")
 		for _, key := range keys {
 			if n, err := server.Ask("EXISTS", layout.CPKey(key)); err != nil || n != int64(0) {
-				return fmt.Errorf("%s is still there: %v %w", key, n, err)
+				return fmt.Errorf("%s is still there: %v, %v", key, n, err)
 			}
 		}
 		return nil
