@@ -205,6 +205,18 @@ func TestCallerGone(t *testing.T) {
 	}
 }
 
+// firstNode is db_g1 itself.
+func firstNode(t *testing.T, e *act.Engine) *redis.Client {
+	t.Helper()
+	options, err := redis.ParseURL(e.Nodes[service.G1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
 // TestPeerEmptied: db_g1 is emptied while db_g2 is stopped. Starting db_g2 cannot be proven before db_g1 has been restarted,
 // which is said at once, for that is what helps, and one act runs at a time.
 func TestPeerEmptied(t *testing.T) {
@@ -215,16 +227,11 @@ func TestPeerEmptied(t *testing.T) {
 	if _, err := do(t, e, stack.Stop, "db_g2"); err != nil {
 		t.Fatal(err)
 	}
-	options, err := redis.ParseURL(e.Nodes[service.G1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	defer client.Close()
+	client := firstNode(t, e)
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	_, err = do(t, e, stack.Start, "db_g2")
+	_, err := do(t, e, stack.Start, "db_g2")
 	if !errors.Is(err, act.ErrUnproven) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "restart db_g1 next") {
 		t.Errorf("db_g2 is started beside an emptied db_g1: %v", err)
 	}
@@ -239,12 +246,7 @@ func TestPeerEvicted(t *testing.T) {
 	if _, err := e.Services[0].Client.Write(t.Context(), "k", []byte("v")); err != nil {
 		t.Fatal(err)
 	}
-	options, err := redis.ParseURL(e.Nodes[service.G1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := redis.NewClient(options)
-	defer client.Close()
+	client := firstNode(t, e)
 	for _, command := range [][]any{{"SET", "theirs", "v", "EX", 1000}, {"CONFIG", "SET", "maxmemory-policy", "volatile-lru"},
 		{"CONFIG", "SET", "maxmemory", 1}} {
 		if err := client.Do(t.Context(), command...).Err(); err != nil {
